@@ -1,0 +1,180 @@
+import { type Digest, digestKey, isEmptyDigest } from '../../../domain/digest.ts';
+import { DigestVerifier, verifyBlob } from '../../../domain/digest-verifier.ts';
+import { StatusCode } from '../../../domain/status-code.ts';
+import { notFound, resourceExhausted, StatusError } from '../../../domain/status-error.ts';
+import type { BlobPins } from '../../../ports/blob-pins.ts';
+import type { BlobStore, ByteRange } from '../../../ports/blob-store.ts';
+import type { BlobWriter, BlobWriters } from '../../../ports/blob-writers.ts';
+import { PinTable } from '../pin-table.ts';
+
+const CHUNK_BYTES = 1024 * 1024;
+
+/**
+ * Blobs in memory, the least recently used dropped beyond a total size.
+ *
+ * What uploads under way have sent counts towards the total, so that memory stays bounded whatever clients do.
+ */
+export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins {
+  readonly #limit: number;
+  /** In order of use, the oldest first. */
+  readonly #blobs = new Map<string, Uint8Array>();
+  readonly #pins = new PinTable();
+  #storedBytes = 0;
+  #reservedBytes = 0;
+
+  /** @param maximumSizeBytes the greatest total size of all blobs, those under way included. */
+  constructor(maximumSizeBytes: number) {
+    this.#limit = maximumSizeBytes;
+  }
+
+  /** The total size of what is stored. */
+  get storedBytes(): number {
+    return this.#storedBytes;
+  }
+
+  pin(owner: string, digests: Iterable<Digest>): void {
+    this.#pins.pin(owner, digests);
+  }
+
+  unpin(owner: string): void {
+    this.#pins.unpin(owner);
+  }
+
+  async findMissing(digests: readonly Digest[], signal: AbortSignal): Promise<Digest[]> {
+    signal.throwIfAborted();
+    const missing = new Map<string, Digest>();
+    for (const digest of digests) {
+      if (isEmptyDigest(digest)) continue;
+      const key = digestKey(digest);
+      if (this.#touch(key) === undefined && !missing.has(key)) missing.set(key, digest);
+    }
+    return [...missing.values()];
+  }
+
+  async *read(digest: Digest, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    if (range.offset > digest.sizeBytes) throw offsetBehindEnd(digest, range.offset);
+    const data = this.#get(digest);
+    const end = Math.min(digest.sizeBytes, range.offset + (range.length ?? digest.sizeBytes));
+    for (let offset = range.offset; offset < end; offset += CHUNK_BYTES) {
+      signal.throwIfAborted();
+      yield data.slice(offset, Math.min(offset + CHUNK_BYTES, end));
+    }
+  }
+
+  async readWhole(digest: Digest, signal: AbortSignal): Promise<Uint8Array> {
+    signal.throwIfAborted();
+    return this.#get(digest).slice();
+  }
+
+  async write(digest: Digest, source: Uint8Array | AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (source instanceof Uint8Array) {
+      verifyBlob(digest, source);
+      if (this.#touch(digestKey(digest)) !== undefined || isEmptyDigest(digest)) return;
+      if (digest.sizeBytes > this.#limit) throw this.#noRoom(digest);
+      this.#reserve(digest, source.byteLength);
+      this.#reservedBytes -= source.byteLength;
+      this.#publish(digest, source.slice());
+      return;
+    }
+    const writer = await this.openWriter(digest, signal);
+    try {
+      for await (const chunk of source) {
+        signal.throwIfAborted();
+        await writer.append(chunk);
+      }
+      signal.throwIfAborted();
+      await writer.commit();
+    } finally {
+      await writer.abandon();
+    }
+  }
+
+  async delete(digest: Digest, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    this.#remove(digestKey(digest));
+  }
+
+  async openWriter(digest: Digest, signal: AbortSignal): Promise<BlobWriter> {
+    signal.throwIfAborted();
+    if (digest.sizeBytes > this.#limit) throw this.#noRoom(digest);
+    const verifier = new DigestVerifier(digest);
+    let chunks: Uint8Array[] = [];
+    const release = () => {
+      for (const chunk of chunks) this.#reservedBytes -= chunk.byteLength;
+      chunks = [];
+    };
+    return {
+      digest,
+      get receivedBytes() {
+        return verifier.receivedBytes;
+      },
+      append: async (chunk) => {
+        verifier.update(chunk);
+        this.#reserve(digest, chunk.byteLength);
+        chunks.push(chunk.slice());
+      },
+      commit: async () => {
+        verifier.finish();
+        const data = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+        release();
+        if (!isEmptyDigest(digest) && this.#touch(digestKey(digest)) === undefined) this.#publish(digest, data);
+      },
+      abandon: async () => release(),
+    };
+  }
+
+  #get(digest: Digest): Uint8Array {
+    if (isEmptyDigest(digest)) return new Uint8Array(0);
+    const data = this.#touch(digestKey(digest));
+    if (data === undefined) throw notFound(`blob ${digestKey(digest)} is not stored`);
+    return data;
+  }
+
+  #touch(key: string): Uint8Array | undefined {
+    const data = this.#blobs.get(key);
+    if (data === undefined) return undefined;
+    this.#blobs.delete(key);
+    this.#blobs.set(key, data);
+    return data;
+  }
+
+  /** Makes room for so many bytes of a blob and counts them as under way. */
+  #reserve(digest: Digest, bytes: number): void {
+    const excess = () => this.#storedBytes + this.#reservedBytes + bytes - this.#limit;
+    if (excess() > 0) {
+      for (const key of this.#blobs.keys()) {
+        if (!this.#pins.isPinned(key)) this.#remove(key);
+        if (excess() <= 0) break;
+      }
+    }
+    if (excess() > 0) throw this.#noRoom(digest);
+    this.#reservedBytes += bytes;
+  }
+
+  #publish(digest: Digest, data: Uint8Array): void {
+    this.#blobs.set(digestKey(digest), data);
+    this.#storedBytes += data.byteLength;
+  }
+
+  #noRoom(digest: Digest): StatusError {
+    return resourceExhausted(
+      `no room for a blob of ${digest.sizeBytes} bytes: the store's maximumSizeBytes is ${this.#limit}`,
+      1000,
+    );
+  }
+
+  #remove(key: string): void {
+    const data = this.#blobs.get(key);
+    if (data === undefined) return;
+    this.#blobs.delete(key);
+    this.#storedBytes -= data.byteLength;
+  }
+}
+
+function offsetBehindEnd(digest: Digest, offset: number): StatusError {
+  return new StatusError(
+    StatusCode.OUT_OF_RANGE,
+    `read_offset: ${offset} lies behind the end of blob ${digestKey(digest)}`,
+  );
+}

@@ -1,0 +1,49 @@
+import { type Digest, digestKey } from '../../domain/digest.ts';
+import type { BlobPins } from '../../ports/blob-pins.ts';
+
+/** The pins of one process, counted, for stores that evict. */
+export class PinTable implements BlobPins {
+  readonly #keyOf: (digest: Digest) => string;
+  readonly #byOwner = new Map<string, Set<string>>();
+  readonly #counts = new Map<string, number>();
+
+  /** @param keyOf a text that is equal for equal digests, as the store that asks makes it. */
+  constructor(keyOf: (digest: Digest) => string = digestKey) {
+    this.#keyOf = keyOf;
+  }
+
+  pin(owner: string, digests: Iterable<Digest>): void {
+    let keys = this.#byOwner.get(owner);
+    if (keys === undefined) {
+      keys = new Set();
+      this.#byOwner.set(owner, keys);
+    }
+    for (const digest of digests) {
+      const key = this.#keyOf(digest);
+      if (keys.has(key)) continue;
+      keys.add(key);
+      this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
+    }
+  }
+
+  unpin(owner: string): void {
+    const keys = this.#byOwner.get(owner);
+    if (keys === undefined) return;
+    this.#byOwner.delete(owner);
+    for (const key of keys) {
+      const count = (this.#counts.get(key) ?? 0) - 1;
+      if (count > 0) this.#counts.set(key, count);
+      else this.#counts.delete(key);
+    }
+  }
+
+  /** How many blobs are pinned. */
+  get size(): number {
+    return this.#counts.size;
+  }
+
+  /** @param key as `keyOf` makes it. */
+  isPinned(key: string): boolean {
+    return this.#counts.has(key);
+  }
+}

@@ -1,0 +1,267 @@
+import type { Channel, ChannelModel, ConsumeMessage, GetMessage } from 'amqplib';
+import { type Capability, fits } from '../../../domain/platform.ts';
+import type { WorkQueueName } from '../../../domain/work.ts';
+import type { Logger } from '../../../lib/log.ts';
+import type { WorkDelivery } from '../../../ports/broker.ts';
+import { decodeWork } from './messages.ts';
+import type { QueueDirectory } from './queue-directory.ts';
+import type { WorkQueues } from './work-queues.ts';
+
+export interface IdleBotsOptions {
+  readonly instanceName: string;
+  readonly capability: Capability;
+  readonly directory: QueueDirectory;
+  readonly workQueues: WorkQueues;
+  /** Whether the work queues are quorum queues, which know no limit for a whole channel. */
+  readonly quorum: boolean;
+  readonly logger: Logger;
+}
+
+interface Waiter {
+  readonly give: (delivery: WorkDelivery) => void;
+}
+
+/**
+ * The idle bots of one replica that have one instance and one capability, and the work that comes to them.
+ *
+ * Pull when busy, push when idle. A bot that falls idle takes a message by single gets over the queues that it fits,
+ * one queue after another. Only when all are empty does it wait, and only while bots wait do consumers stand, under one
+ * limit for the whole channel: messages in hand that are not settled yet, plus bots that wait. So an idle bot that fits
+ * twenty queues draws one message and not twenty, a replica whose bots are all busy holds none, and nothing is
+ * delivered only to be given back, but for what crosses the end of a consumer on the wire.
+ */
+export class IdleBots {
+  readonly #options: IdleBotsOptions;
+  readonly #waiters: Waiter[] = [];
+  /** Consumers by name of queue. */
+  readonly #consumers = new Map<string, string>();
+  readonly #stopListening: () => void;
+  #channel: Channel | undefined;
+  #opening: Promise<void> = Promise.resolve();
+  #inHand = 0;
+  #limit = 0;
+  #reconciling: Promise<void> | undefined;
+  #again = false;
+  #turn = 0;
+
+  constructor(options: IdleBotsOptions) {
+    this.#options = options;
+    this.#stopListening = options.directory.onChange(() => void this.#reconcile());
+  }
+
+  /** Whether no bot waits and no message is in hand. */
+  get unused(): boolean {
+    return this.#waiters.length === 0 && this.#inHand === 0;
+  }
+
+  /** Gives up the channel. Only for bots that are unused. */
+  close(): void {
+    this.#stopListening();
+    const channel = this.#channel;
+    this.disconnected();
+    channel?.close().catch(() => {});
+  }
+
+  get waiting(): number {
+    return this.#waiters.length;
+  }
+
+  /** Whether these bots may run what is in the queue. */
+  fits(queue: WorkQueueName): boolean {
+    const { instanceName, capability } = this.#options;
+    return queue.instanceName === instanceName && fits(queue.requirement, capability);
+  }
+
+  connected(model: ChannelModel): Promise<void> {
+    this.#opening = this.#open(model);
+    return this.#opening;
+  }
+
+  disconnected(): void {
+    this.#channel = undefined;
+    this.#consumers.clear();
+    this.#inHand = 0;
+    this.#limit = 0;
+  }
+
+  /** A message that waits in any queue that these bots fit, each queue in its turn first. */
+  async takeNow(signal: AbortSignal): Promise<WorkDelivery | undefined> {
+    // A bot that comes just after the connection finds its channel.
+    await this.#opening.catch(() => {});
+    const queues = this.#fittingQueues();
+    const start = this.#turn++;
+    for (let i = 0; i < queues.length; i++) {
+      signal.throwIfAborted();
+      const channel = this.#channel;
+      const queue = queues[(start + i) % queues.length];
+      if (channel === undefined || queue === undefined) return undefined;
+      const message = await this.#get(channel, queue);
+      if (message === false) continue;
+      const delivery = this.#deliver(channel, message, false);
+      if (delivery !== undefined) {
+        if (!signal.aborted) return delivery;
+        delivery.giveBack();
+        signal.throwIfAborted();
+      }
+    }
+    return undefined;
+  }
+
+  /** Waits for the next message. @throws the signal's reason when it is aborted first. */
+  takeNext(signal: AbortSignal): Promise<WorkDelivery> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        reject(signal.reason);
+        return;
+      }
+      const onAbort = () => {
+        const index = this.#waiters.indexOf(waiter);
+        if (index >= 0) this.#waiters.splice(index, 1);
+        reject(signal.reason);
+        void this.#reconcile();
+      };
+      const waiter: Waiter = {
+        give: (delivery) => {
+          signal.removeEventListener('abort', onAbort);
+          resolve(delivery);
+        },
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#waiters.push(waiter);
+      void this.#reconcile();
+    });
+  }
+
+  async #open(model: ChannelModel): Promise<void> {
+    const channel = await model.createChannel();
+    channel.on('error', (error: Error) => this.#options.logger.warn({ err: error }, 'RabbitMQ closed a channel'));
+    channel.on('close', () => {
+      if (this.#channel !== channel) return;
+      this.disconnected();
+      // The connection stands: a get or a consumer met a queue that has just been deleted.
+      this.#options.workQueues.forgetAll();
+      this.connected(model).catch(() => {});
+    });
+    this.#channel = channel;
+    await this.#reconcile();
+  }
+
+  #fittingQueues(): WorkQueueName[] {
+    const fitting: WorkQueueName[] = [];
+    for (const { queue, paused } of this.#options.directory.list()) {
+      if (!paused && this.fits(queue)) fitting.push(queue);
+    }
+    return fitting;
+  }
+
+  async #get(channel: Channel, queue: WorkQueueName): Promise<GetMessage | false> {
+    try {
+      return await channel.get(await this.#options.workQueues.ensure(queue));
+    } catch {
+      // The channel has closed, and whoever waits is served again once it is open.
+      return false;
+    }
+  }
+
+  /** The message as work in hand; undefined, and the message gone, where its body is not one of ours. */
+  #deliver(channel: Channel, message: ConsumeMessage | GetMessage, consumed: boolean): WorkDelivery | undefined {
+    const work = decodeWork(message.content);
+    if (work === undefined) {
+      this.#options.logger.warn({ queue: message.fields.routingKey }, 'dropped a work message that is not one of ours');
+      channel.nack(message, false, false);
+      return undefined;
+    }
+    // Gets are not counted by the broker's limit.
+    if (consumed) this.#inHand += 1;
+    let settled = false;
+    const settle = (act: () => void) => {
+      if (settled) return;
+      settled = true;
+      // A delivery belongs to its channel; with the channel gone, the broker has given it to someone else.
+      if (this.#channel !== channel) return;
+      if (!consumed) {
+        act();
+        return;
+      }
+      this.#inHand -= 1;
+      // The limit shrinks before the message leaves it, or the broker would send one more than bots wait.
+      void this.#reconcile().then(() => {
+        if (this.#channel === channel) act();
+      });
+    };
+    return {
+      work,
+      acknowledge: () => settle(() => channel.ack(message)),
+      giveBack: () => settle(() => channel.nack(message, false, true)),
+    };
+  }
+
+  #onMessage(channel: Channel, queue: string, message: ConsumeMessage | null): void {
+    if (message === null) {
+      // The queue has been deleted. It comes back by the directory, should there be work for it again.
+      this.#consumers.delete(queue);
+      this.#options.workQueues.forget(queue);
+      return;
+    }
+    if (this.#channel !== channel) return;
+    if (this.#waiters.length === 0) {
+      channel.nack(message, false, true);
+      return;
+    }
+    const delivery = this.#deliver(channel, message, true);
+    if (delivery === undefined) return;
+    this.#waiters.shift()?.give(delivery);
+    if (this.#waiters.length === 0) void this.#reconcile();
+  }
+
+  /** Brings consumers and their limit in line with the bots that wait. One run at a time; a call during one repeats it. */
+  #reconcile(): Promise<void> {
+    if (this.#reconciling !== undefined) {
+      this.#again = true;
+      return this.#reconciling;
+    }
+    const run = async () => {
+      do {
+        this.#again = false;
+        const channel = this.#channel;
+        if (channel === undefined) return;
+        try {
+          await this.#reconcileOnce(channel);
+        } catch (error) {
+          if (this.#channel !== channel) continue;
+          this.#options.logger.warn({ err: error }, 'cannot consume from RabbitMQ');
+          return;
+        }
+      } while (this.#again);
+    };
+    this.#reconciling = run().finally(() => {
+      this.#reconciling = undefined;
+    });
+    return this.#reconciling;
+  }
+
+  async #reconcileOnce(channel: Channel): Promise<void> {
+    const wanted = new Set<string>();
+    if (this.#waiters.length > 0) {
+      for (const queue of this.#fittingQueues()) wanted.add(await this.#options.workQueues.ensure(queue));
+    }
+    for (const [queue, tag] of this.#consumers) {
+      if (wanted.has(queue)) continue;
+      this.#consumers.delete(queue);
+      await channel.cancel(tag);
+    }
+    if (wanted.size === 0) return;
+    const limit = this.#inHand + this.#waiters.length;
+    if (limit !== this.#limit && limit > 0) {
+      this.#limit = limit;
+      await channel.prefetch(this.#options.quorum ? 1 : limit, !this.#options.quorum);
+    }
+    for (const queue of wanted) {
+      if (this.#consumers.has(queue) || this.#channel !== channel) continue;
+      // Noted before the answer: a deleted queue's notice must find it.
+      this.#consumers.set(queue, '');
+      const { consumerTag } = await channel.consume(queue, (message) => this.#onMessage(channel, queue, message));
+      if (this.#channel === channel && this.#consumers.has(queue)) this.#consumers.set(queue, consumerTag);
+    }
+  }
+}

@@ -1,0 +1,105 @@
+import { z } from 'zod';
+import { createRequirement } from '../../../domain/platform.ts';
+import type { WorkMessage, WorkQueueName } from '../../../domain/work.ts';
+import type { ReplicaUpdate } from '../../../ports/broker.ts';
+
+/*
+ * Bodies of messages: JSON that a person can read in the management console. Whoever may publish to the broker may put
+ * anything into a queue, so that every body is checked before it is believed.
+ */
+
+const MAX_TEXT = 4_096;
+const text = z.string().max(MAX_TEXT);
+
+const workSchema = z.object({
+  job: z.string().max(64),
+  attempt: z.int().positive(),
+  instance: text,
+  requirement: z.array(z.object({ name: text, value: text })).max(256),
+  priority: z.int(),
+  queuedAt: z.number(),
+  actionDigest: z.object({
+    digestFunction: z.int(),
+    hash: z.string().max(256),
+    sizeBytes: z.int().nonnegative(),
+  }),
+  tool: text,
+  target: text,
+  mnemonic: text,
+  invocation: text,
+});
+
+const updateSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('job-changed'), jobId: z.string().max(64), version: z.int() }),
+  z.object({ kind: z.literal('lease-ended'), botSessionName: text, leaseId: z.string().max(128) }),
+]);
+
+const queueSchema = z.object({
+  instance: text,
+  requirement: z.array(z.object({ name: text, value: text })).max(256),
+});
+
+export function encodeWork(work: WorkMessage): Buffer {
+  return Buffer.from(
+    JSON.stringify({
+      job: work.jobId,
+      attempt: work.attempt,
+      instance: work.instanceName,
+      requirement: [...work.requirement.properties],
+      priority: work.priority,
+      queuedAt: work.queuedAt,
+      actionDigest: work.actionDigest,
+      tool: cut(work.tool),
+      target: cut(work.target),
+      mnemonic: cut(work.mnemonic),
+      invocation: cut(work.invocation),
+    } satisfies z.input<typeof workSchema>),
+  );
+}
+
+/** The work, or undefined where the body is not one of ours. */
+export function decodeWork(body: Uint8Array): WorkMessage | undefined {
+  const parsed = workSchema.safeParse(parseJson(body));
+  if (!parsed.success) return undefined;
+  const { job, instance, requirement, ...rest } = parsed.data;
+  return { ...rest, jobId: job, instanceName: instance, requirement: createRequirement(requirement) };
+}
+
+export function encodeUpdate(update: ReplicaUpdate): Buffer {
+  return Buffer.from(JSON.stringify(update));
+}
+
+/** The update, or undefined where the body is not one of ours. */
+export function decodeUpdate(body: Uint8Array): ReplicaUpdate | undefined {
+  const parsed = updateSchema.safeParse(parseJson(body));
+  return parsed.success ? parsed.data : undefined;
+}
+
+/** That a work queue is in use: bots that fit it should take from it too. */
+export function encodeQueueHint(queue: WorkQueueName): Buffer {
+  return Buffer.from(
+    JSON.stringify({ instance: queue.instanceName, requirement: [...queue.requirement.properties] } satisfies z.input<
+      typeof queueSchema
+    >),
+  );
+}
+
+/** The queue, or undefined where the body is not one of ours. */
+export function decodeQueueHint(body: Uint8Array): WorkQueueName | undefined {
+  const parsed = queueSchema.safeParse(parseJson(body));
+  if (!parsed.success) return undefined;
+  return { instanceName: parsed.data.instance, requirement: createRequirement(parsed.data.requirement) };
+}
+
+function parseJson(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Names of tools and targets come from clients and have no bound of their own. */
+function cut(value: string): string {
+  return value.length <= MAX_TEXT ? value : value.slice(0, MAX_TEXT);
+}

@@ -1,0 +1,83 @@
+import { type WorkQueueName, workQueueKey } from '../../../domain/work.ts';
+import type { Clock, Timer } from '../../../lib/clock.ts';
+import type { Logger } from '../../../lib/log.ts';
+import type { RegisteredWorkQueue, WorkQueueRegistry } from '../../../ports/work-queue-registry.ts';
+
+export interface QueueDirectoryOptions {
+  readonly registry: WorkQueueRegistry;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Milliseconds between two looks at the registry: how long a lost hint of a new or paused queue can cost. */
+  readonly refreshEvery: number;
+}
+
+/**
+ * The work queues of the farm, as this replica knows them at present.
+ *
+ * Idle bots ask it on their way to work, so that it answers from memory; the registry behind it is the truth.
+ */
+export class QueueDirectory {
+  readonly #options: QueueDirectoryOptions;
+  readonly #listeners = new Set<() => void>();
+  #queues = new Map<string, RegisteredWorkQueue>();
+  #timer: Timer | undefined;
+  #stopped = false;
+
+  constructor(options: QueueDirectoryOptions) {
+    this.#options = options;
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    await this.refresh(signal);
+    this.#schedule();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  list(): Iterable<RegisteredWorkQueue> {
+    return this.#queues.values();
+  }
+
+  /** Notes a queue at once, as a hint of another replica or a declaration of our own tells it. */
+  note(queue: WorkQueueName): void {
+    const key = workQueueKey(queue);
+    if (this.#queues.has(key)) return;
+    this.#queues.set(key, { queue, paused: false });
+    this.#tell();
+  }
+
+  /** Reads the registry. */
+  async refresh(signal: AbortSignal): Promise<void> {
+    const listed = await this.#options.registry.list(signal);
+    const next = new Map(listed.map((each) => [workQueueKey(each.queue), each]));
+    const same =
+      next.size === this.#queues.size &&
+      [...next].every(([key, { paused }]) => this.#queues.get(key)?.paused === paused);
+    this.#queues = next;
+    if (!same) this.#tell();
+  }
+
+  /** Calls the listener whenever a queue comes, goes, is paused or goes on. @returns how to stop it. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  #schedule(): void {
+    if (this.#stopped) return;
+    this.#timer = this.#options.clock.setTimer(this.#options.refreshEvery, () => {
+      this.refresh(new AbortController().signal)
+        .catch((error: unknown) => this.#options.logger.warn({ err: error }, 'cannot read the list of work queues'))
+        .finally(() => this.#schedule());
+    });
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}

@@ -1,0 +1,275 @@
+import type { ChannelModel } from 'amqplib';
+import type { Capability } from '../../../domain/platform.ts';
+import { resourceExhausted } from '../../../domain/status-error.ts';
+import type { WorkMessage, WorkQueueName } from '../../../domain/work.ts';
+import type { Clock } from '../../../lib/clock.ts';
+import type { Service } from '../../../lib/lifecycle.ts';
+import type { Logger } from '../../../lib/log.ts';
+import type {
+  Broker,
+  DeadLetter,
+  JobEventMessage,
+  ReplicaUpdate,
+  WorkDelivery,
+  WorkInterest,
+  WorkQueueState,
+} from '../../../ports/broker.ts';
+import type { WorkQueueRegistry } from '../../../ports/work-queue-registry.ts';
+import { BrokerConnection, type BrokerConnectionOptions, type ConnectionUser } from './connection.ts';
+import { IdleBots } from './idle-bots.ts';
+import { encodeWork } from './messages.ts';
+import { DEAD_EXCHANGE, WORK_EXCHANGE } from './names.ts';
+import { priorityLevel } from './priority.ts';
+import { ConfirmingPublisher, RejectedError, UnroutableError } from './publisher.ts';
+import { QueueDirectory } from './queue-directory.ts';
+import { Topology, type WorkQueueOptions } from './topology.ts';
+import { Updates } from './updates.ts';
+import { WorkQueues } from './work-queues.ts';
+
+export interface RabbitmqBrokerOptions {
+  readonly connection: BrokerConnectionOptions;
+  readonly queues: WorkQueueOptions;
+  readonly registry: WorkQueueRegistry;
+  /** Names this replica's queue of updates. */
+  readonly replicaId: string;
+  /**
+   * Whether work messages survive a restart of the broker. Without it publishing is cheaper, and a restarted broker is
+   * filled again from the job store by the sweep.
+   */
+  readonly persistentMessages: boolean;
+  /** Messages that may wait for their confirm at once. */
+  readonly maxUnconfirmed: number;
+  /** Whether state changes go to the event tap. */
+  readonly events: boolean;
+  /** Milliseconds between two looks at the list of work queues. */
+  readonly refreshQueuesEvery: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Milliseconds that a caller is asked to wait when a queue is full. */
+const QUEUE_FULL_RETRY_MS = 5_000;
+const UNROUTABLE_RETRY_MS = 1_000;
+
+/** Different capabilities of bots before those without an idle bot are dropped; each holds a channel. */
+const MOST_CAPABILITIES = 256;
+
+/** Work, hints and the event tap over RabbitMQ. What each exchange and queue is for stands in docs/operating.md. */
+export class RabbitmqBroker implements Broker, Service, ConnectionUser {
+  readonly name = 'RabbitMQ broker';
+  readonly #options: RabbitmqBrokerOptions;
+  readonly #connection: BrokerConnection;
+  readonly #publisher: ConfirmingPublisher;
+  readonly #updates: Updates;
+  readonly #workQueues: WorkQueues;
+  readonly #directory: QueueDirectory;
+  /** By instance and capability. */
+  readonly #idleBots = new Map<string, IdleBots>();
+  #model: ChannelModel | undefined;
+
+  constructor(options: RabbitmqBrokerOptions) {
+    const { logger, clock, registry } = options;
+    this.#options = options;
+    this.#directory = new QueueDirectory({ registry, clock, logger, refreshEvery: options.refreshQueuesEvery });
+    this.#workQueues = new WorkQueues({ ...options.queues, clock, logger });
+    this.#publisher = new ConfirmingPublisher({
+      maxUnconfirmed: options.maxUnconfirmed,
+      retryDelay: UNROUTABLE_RETRY_MS,
+      blocked: () => this.#connection.blocked,
+    });
+    this.#updates = new Updates({
+      replicaId: options.replicaId,
+      logger,
+      onQueueHint: (queue) => this.#directory.note(queue),
+    });
+    this.#connection = new BrokerConnection(options.connection, [
+      new Topology(),
+      this.#workQueues,
+      this.#publisher,
+      this.#updates,
+      this,
+    ]);
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    await this.#directory.start(signal);
+    await this.#connection.start(signal);
+  }
+
+  async stop(): Promise<void> {
+    this.#directory.stop();
+    await this.#connection.stop();
+  }
+
+  /** Whether the broker can be used now: for readiness. */
+  get ready(): boolean {
+    return this.#connection.ready;
+  }
+
+  async connected(model: ChannelModel): Promise<void> {
+    this.#model = model;
+    for (const bots of this.#idleBots.values()) await bots.connected(model);
+  }
+
+  disconnected(): void {
+    this.#model = undefined;
+    for (const bots of this.#idleBots.values()) bots.disconnected();
+  }
+
+  async offerWork(work: WorkMessage, signal: AbortSignal): Promise<void> {
+    const { registry } = this.#options;
+    if (await registry.add(work, signal)) {
+      this.#directory.note(work);
+      this.#updates.publishQueueHint(work);
+    }
+    try {
+      await this.#publishWork(work);
+    } catch (error) {
+      if (!(error instanceof UnroutableError)) throw error;
+      // The queue expired or was deleted since it was declared; declared anew, it takes the message.
+      this.#workQueues.forget(error.routingKey);
+      await this.#publishWork(work);
+    }
+  }
+
+  async isEmpty(queue: WorkQueueName, signal: AbortSignal): Promise<boolean> {
+    signal.throwIfAborted();
+    return (await this.#workQueues.waiting(queue)) === 0;
+  }
+
+  withdrawWork(): void {
+    // A message can't be taken out of the middle of a queue. Whoever gets it finds the job over, and drops it.
+  }
+
+  takeNow(interest: WorkInterest, signal: AbortSignal): Promise<WorkDelivery | undefined> {
+    return this.#botsOf(interest).takeNow(signal);
+  }
+
+  takeNext(interest: WorkInterest, signal: AbortSignal): Promise<WorkDelivery> {
+    return this.#botsOf(interest).takeNext(signal);
+  }
+
+  async setPaused(queue: WorkQueueName, paused: boolean, signal: AbortSignal): Promise<void> {
+    await this.#options.registry.setPaused(queue, paused, signal);
+    await this.#directory.refresh(signal);
+    this.#updates.publishQueueHint(queue);
+  }
+
+  async queues(signal: AbortSignal): Promise<readonly WorkQueueState[]> {
+    await this.#directory.refresh(signal);
+    const states: WorkQueueState[] = [];
+    for (const { queue, paused } of this.#directory.list()) {
+      const waiting = await this.#workQueues.waiting(queue);
+      states.push({ queue, paused, waiting, idleBots: this.#idleBotsFor(queue) });
+    }
+    return states;
+  }
+
+  publishUpdate(replicaIds: readonly string[], update: ReplicaUpdate): void {
+    this.#updates.publish(replicaIds, update);
+  }
+
+  onUpdate(_replicaId: string, listener: (update: ReplicaUpdate) => void): () => void {
+    return this.#updates.listen(listener);
+  }
+
+  get eventsWanted(): boolean {
+    return this.#options.events;
+  }
+
+  publishEvent(event: JobEventMessage): void {
+    this.#updates.publishEvent(event);
+  }
+
+  publishDeadLetter(letter: DeadLetter): void {
+    const { work, reason } = letter;
+    this.#publisher
+      .publish({
+        exchange: DEAD_EXCHANGE,
+        routingKey: '',
+        body: encodeWork(work),
+        mandatory: false,
+        persistent: true,
+        messageId: work.jobId,
+        type: 'warren.dead-letter',
+        headers: { ...workHeaders(work), reason },
+      })
+      .catch((error: unknown) => {
+        this.#options.logger.warn({ err: error, job: work.jobId, reason }, 'a dead letter was lost');
+      });
+  }
+
+  async #publishWork(work: WorkMessage): Promise<void> {
+    const { queues, persistentMessages } = this.#options;
+    const routingKey = await this.#workQueues.ensure(work);
+    try {
+      await this.#publisher.publish({
+        exchange: WORK_EXCHANGE,
+        routingKey,
+        body: encodeWork(work),
+        mandatory: true,
+        persistent: persistentMessages,
+        priority: priorityLevel(work.priority, queues.priorityLevels),
+        messageId: work.jobId,
+        type: 'warren.work',
+        headers: workHeaders(work),
+      });
+    } catch (error) {
+      if (!(error instanceof RejectedError)) throw error;
+      throw resourceExhausted(`work queue ${routingKey} is full`, QUEUE_FULL_RETRY_MS);
+    }
+  }
+
+  #botsOf(interest: WorkInterest): IdleBots {
+    const key = interestKey(interest.instanceName, interest.capability);
+    let bots = this.#idleBots.get(key);
+    if (bots === undefined) {
+      const { logger, queues } = this.#options;
+      bots = new IdleBots({
+        ...interest,
+        directory: this.#directory,
+        workQueues: this.#workQueues,
+        quorum: queues.type === 'quorum',
+        logger,
+      });
+      this.#dropUnusedBots();
+      this.#idleBots.set(key, bots);
+      if (this.#model !== undefined) void bots.connected(this.#model).catch(() => {});
+    }
+    return bots;
+  }
+
+  /** Bots say what they like of themselves; capabilities that nobody has any more must not pile up. */
+  #dropUnusedBots(): void {
+    if (this.#idleBots.size < MOST_CAPABILITIES) return;
+    for (const [key, bots] of this.#idleBots) {
+      if (!bots.unused) continue;
+      this.#idleBots.delete(key);
+      bots.close();
+    }
+  }
+
+  #idleBotsFor(queue: WorkQueueName): number {
+    let count = 0;
+    for (const bots of this.#idleBots.values()) if (bots.fits(queue)) count += bots.waiting;
+    return count;
+  }
+}
+
+function workHeaders(work: WorkMessage): Record<string, string | number> {
+  return {
+    instance: work.instanceName,
+    requirement: work.requirement.key,
+    tool: work.tool,
+    target: work.target,
+    mnemonic: work.mnemonic,
+    invocation: work.invocation,
+    attempt: work.attempt,
+  };
+}
+
+function interestKey(instanceName: string, capability: Capability): string {
+  const parts = [...capability].map(([name, values]) => [name, [...values].sort()] as const);
+  parts.sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([instanceName, parts]);
+}

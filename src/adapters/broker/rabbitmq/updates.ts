@@ -1,0 +1,129 @@
+import type { Channel, ChannelModel } from 'amqplib';
+import type { WorkQueueName } from '../../../domain/work.ts';
+import type { Logger } from '../../../lib/log.ts';
+import type { JobEventMessage, ReplicaUpdate } from '../../../ports/broker.ts';
+import type { ConnectionUser } from './connection.ts';
+import { decodeQueueHint, decodeUpdate, encodeQueueHint, encodeUpdate } from './messages.ts';
+import { EVENTS_EXCHANGE, eventRoutingKey, UPDATES_EXCHANGE, updatesQueueName } from './names.ts';
+
+/** Bound on bytes that wait for a slow socket. Hints beyond it are dropped: whoever misses one looks by itself in time. */
+const MOST_HINTS_WAITING = 10_000;
+const QUEUE_HINT_KEY = 'queue-declared';
+
+export interface UpdatesOptions {
+  readonly replicaId: string;
+  readonly logger: Logger;
+  readonly onQueueHint: (queue: WorkQueueName) => void;
+}
+
+/**
+ * Hints between replicas, and the tap for operators.
+ *
+ * One exclusive queue for each replica, bound by its id. Never a binding for each operation (binding costs the broker
+ * more than everything else that an action costs it), never a broadcast of a job's state to all. A hint is published
+ * without confirm, since losing it costs no more than time, and updates for this replica itself never leave it.
+ */
+export class Updates implements ConnectionUser {
+  readonly name = 'updates';
+  readonly #options: UpdatesOptions;
+  readonly #listeners = new Set<(update: ReplicaUpdate) => void>();
+  #channel: Channel | undefined;
+  #congested = false;
+  #dropped = 0;
+
+  constructor(options: UpdatesOptions) {
+    this.#options = options;
+  }
+
+  async connected(model: ChannelModel): Promise<void> {
+    const channel = await model.createChannel();
+    channel.on('error', (error: Error) => this.#options.logger.warn({ err: error }, 'RabbitMQ closed a channel'));
+    channel.on('close', () => {
+      if (this.#channel !== channel) return;
+      this.#channel = undefined;
+      this.connected(model).catch(() => {});
+    });
+    channel.on('drain', () => {
+      this.#congested = false;
+    });
+    const queue = updatesQueueName(this.#options.replicaId);
+    await channel.assertQueue(queue, {
+      exclusive: true,
+      autoDelete: true,
+      durable: false,
+      arguments: { 'x-max-length': MOST_HINTS_WAITING, 'x-overflow': 'drop-head' },
+    });
+    await channel.bindQueue(queue, UPDATES_EXCHANGE, this.#options.replicaId);
+    await channel.bindQueue(queue, EVENTS_EXCHANGE, QUEUE_HINT_KEY);
+    await channel.consume(
+      queue,
+      (message) => {
+        if (message === null) return;
+        if (message.fields.routingKey === QUEUE_HINT_KEY) {
+          const hint = decodeQueueHint(message.content);
+          if (hint !== undefined) this.#options.onQueueHint(hint);
+          return;
+        }
+        const update = decodeUpdate(message.content);
+        if (update !== undefined) this.#tell(update);
+      },
+      { noAck: true },
+    );
+    this.#congested = false;
+    this.#channel = channel;
+  }
+
+  disconnected(): void {
+    this.#channel = undefined;
+  }
+
+  /** Hints that were not sent because the socket was full. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  listen(listener: (update: ReplicaUpdate) => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  publish(replicaIds: readonly string[], update: ReplicaUpdate): void {
+    const others = replicaIds.filter((id) => id !== this.#options.replicaId);
+    if (others.length < replicaIds.length) this.#tell(update);
+    const [first, ...rest] = others;
+    if (first === undefined) return;
+    this.#send(UPDATES_EXCHANGE, first, encodeUpdate(update), rest);
+  }
+
+  publishEvent(event: JobEventMessage): void {
+    const body = Buffer.from(JSON.stringify(event));
+    this.#send(EVENTS_EXCHANGE, eventRoutingKey(event.state, event.instanceName), body, []);
+  }
+
+  publishQueueHint(queue: WorkQueueName): void {
+    this.#send(EVENTS_EXCHANGE, QUEUE_HINT_KEY, encodeQueueHint(queue), []);
+  }
+
+  /** @param more further routing keys: one message to the broker, whatever the number of replicas. */
+  #send(exchange: string, routingKey: string, body: Buffer, more: readonly string[]): void {
+    const channel = this.#channel;
+    if (channel === undefined || this.#congested) {
+      this.#dropped += 1;
+      return;
+    }
+    try {
+      this.#congested = !channel.publish(exchange, routingKey, body, {
+        contentType: 'application/json',
+        ...(more.length === 0 ? {} : { CC: [...more] }),
+      });
+    } catch {
+      this.#dropped += 1;
+    }
+  }
+
+  #tell(update: ReplicaUpdate): void {
+    for (const listener of this.#listeners) listener(update);
+  }
+}

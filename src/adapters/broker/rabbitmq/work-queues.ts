@@ -1,0 +1,128 @@
+import type { ChannelModel } from 'amqplib';
+import { unavailable } from '../../../domain/status-error.ts';
+import type { WorkQueueName } from '../../../domain/work.ts';
+import type { Clock } from '../../../lib/clock.ts';
+import type { Logger } from '../../../lib/log.ts';
+import type { ConnectionUser } from './connection.ts';
+import { WORK_EXCHANGE, workQueueName } from './names.ts';
+import { withChannel } from './publisher.ts';
+import { type WorkQueueOptions, workQueueArguments } from './topology.ts';
+
+const RETRY_DELAY_MS = 500;
+
+/** How old a count of messages may be, in milliseconds: every job that waits asks for it now and then. */
+const COUNT_LIFE_MS = 1_000;
+
+export interface WorkQueuesOptions extends WorkQueueOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * Declares work queues on demand, each once for a connection: a declaration costs the broker milliseconds, and the same
+ * few queues are used all the time.
+ */
+export class WorkQueues implements ConnectionUser {
+  readonly name = 'work queues';
+  readonly #options: WorkQueuesOptions;
+  readonly #declared = new Map<string, Promise<void>>();
+  /** Messages that wait in each queue, by when that was asked. */
+  readonly #counts = new Map<string, { readonly askedAt: number; readonly waiting: Promise<number> }>();
+  #model: ChannelModel | undefined;
+
+  constructor(options: WorkQueuesOptions) {
+    this.#options = options;
+  }
+
+  connected(model: ChannelModel): Promise<void> {
+    this.#model = model;
+    return Promise.resolve();
+  }
+
+  disconnected(): void {
+    this.#model = undefined;
+    this.#declared.clear();
+    this.#counts.clear();
+  }
+
+  /**
+   * Makes sure that the queue exists and is bound.
+   *
+   * @returns its name, which is its routing key too.
+   * @throws UNAVAILABLE without a connection.
+   */
+  async ensure(queue: WorkQueueName): Promise<string> {
+    const name = workQueueName(queue);
+    let declared = this.#declared.get(name);
+    if (declared === undefined) {
+      declared = this.#declare(name);
+      this.#declared.set(name, declared);
+      declared.catch(() => this.#declared.delete(name));
+    }
+    await declared;
+    return name;
+  }
+
+  /**
+   * How many messages wait in the queue, up to a second ago. A queue that is not there holds none.
+   *
+   * @throws UNAVAILABLE without a connection.
+   */
+  async waiting(queue: WorkQueueName): Promise<number> {
+    const name = workQueueName(queue);
+    const now = this.#options.clock.monotonic();
+    let count = this.#counts.get(name);
+    if (count === undefined || now - count.askedAt >= COUNT_LIFE_MS) {
+      count = { askedAt: now, waiting: this.#count(name) };
+      count.waiting.catch(() => this.#counts.delete(name));
+      this.#counts.set(name, count);
+    }
+    return count.waiting;
+  }
+
+  /** The queue turned out to be gone: the next use declares it again. */
+  forget(name: string): void {
+    this.#declared.delete(name);
+  }
+
+  /** Some queue turned out to be gone, and the broker did not say which. */
+  forgetAll(): void {
+    this.#declared.clear();
+  }
+
+  async #count(name: string): Promise<number> {
+    const model = this.#model;
+    if (model === undefined) throw unavailable('RabbitMQ is not connected', RETRY_DELAY_MS);
+    try {
+      return (await withChannel(model, (channel) => channel.checkQueue(name))).messageCount;
+    } catch (cause) {
+      // The queue is gone, and with it all that was in it. Whoever offers next declares it anew.
+      if (errorCode(cause) === 404) {
+        this.forget(name);
+        return 0;
+      }
+      throw unavailable(`cannot look into queue ${name}`, RETRY_DELAY_MS, cause);
+    }
+  }
+
+  async #declare(name: string): Promise<void> {
+    const model = this.#model;
+    if (model === undefined) throw unavailable('RabbitMQ is not connected', RETRY_DELAY_MS);
+    try {
+      await withChannel(model, async (channel) => {
+        await channel.assertQueue(name, workQueueArguments(this.#options));
+        await channel.bindQueue(name, WORK_EXCHANGE, name);
+      });
+    } catch (error) {
+      if (errorCode(error) !== 406) throw unavailable(`cannot declare queue ${name}`, RETRY_DELAY_MS, error);
+      // The operator's own declaration stands: their arguments are a choice.
+      this.#options.logger.info({ queue: name }, 'the work queue exists with other arguments; using it as it is');
+      await withChannel(model, (channel) => channel.bindQueue(name, WORK_EXCHANGE, name));
+    }
+  }
+}
+
+/** The reply code with which the broker closed the channel: 404 for what is not there, 406 for what is otherwise. */
+function errorCode(error: unknown): unknown {
+  return error instanceof Error ? (error as Error & { code?: unknown }).code : undefined;
+}

@@ -1,0 +1,77 @@
+import type { FilePool } from '../../lib/file-pool.ts';
+import { recordBytes } from './record-format.ts';
+import { NO_SEGMENT, type RecordIndex } from './record-index.ts';
+import { newRecordKey } from './record-key.ts';
+import type { RecordStoreDependencies, RecordStoreOptions } from './record-store-options.ts';
+import type { SegmentTable } from './segment.ts';
+
+/** Compaction writes what is left of a segment before it removes it; eviction writes a few bytes for each record. */
+const HEADROOM_SEGMENTS = 2;
+
+/** What a record store knows and counts; shared by its parts, each of which does one thing with it. */
+export class StoreState {
+  readonly options: RecordStoreOptions;
+  readonly dependencies: RecordStoreDependencies;
+  readonly files: FilePool;
+  readonly segments: SegmentTable;
+  index: RecordIndex;
+  /** Bytes of records in files of their own. */
+  externalBytes = 0;
+  /** Bytes of what is under way. */
+  reservedBytes = 0;
+  /** Counts changes, so that a checkpoint is not written when nothing has changed. */
+  changes = 0;
+  /** Counts uses, for the same reason. */
+  uses = 0;
+  /** Counts bytes written to segments. */
+  appendedBytes = 0;
+  /** What may be used before uploads have to wait: what compaction needs in passing is kept free. */
+  readonly admissionBytes: number;
+  /** Where cleaning begins, and where it ends. */
+  readonly highBytes: number;
+  readonly lowBytes: number;
+  readonly #key = newRecordKey();
+
+  constructor(
+    options: RecordStoreOptions,
+    dependencies: RecordStoreDependencies,
+    files: FilePool,
+    segments: SegmentTable,
+    index: RecordIndex,
+  ) {
+    this.options = options;
+    this.dependencies = dependencies;
+    this.files = files;
+    this.segments = segments;
+    this.index = index;
+    const { maximumSizeBytes, segmentBytes, highWatermark, lowWatermark } = options;
+    this.admissionBytes = maximumSizeBytes - HEADROOM_SEGMENTS * segmentBytes;
+    this.highBytes = Math.min(maximumSizeBytes * highWatermark, this.admissionBytes * 0.98);
+    this.lowBytes = Math.min(maximumSizeBytes * lowWatermark, this.highBytes);
+  }
+
+  /** Bytes on the disk, those under way included. */
+  get usedBytes(): number {
+    return this.segments.totalBytes + this.externalBytes + this.reservedBytes;
+  }
+
+  nowSeconds(): number {
+    return Math.floor(this.dependencies.clock.now() / 1000);
+  }
+
+  /** Takes an entry out of the index. @returns the bytes that it lay on: at once, or once its segment is compacted. */
+  forget(id: number): number {
+    const segment = this.index.segmentOf(id);
+    let bytes: number;
+    if (segment === NO_SEGMENT) {
+      bytes = this.dependencies.external?.bytesOf(this.index.readKey(id, this.#key)) ?? 0;
+      this.externalBytes -= bytes;
+    } else {
+      bytes = recordBytes(this.index.lengthOf(id));
+      this.segments.addLive(segment, -bytes);
+    }
+    this.index.remove(id);
+    this.changes += 1;
+    return bytes;
+  }
+}

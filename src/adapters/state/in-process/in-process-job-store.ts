@@ -1,0 +1,201 @@
+import { deduplicationKey, isFinished, type Job } from '../../../domain/job.ts';
+import { createJob } from '../../../domain/job-machine/create.ts';
+import type { JobEvent, Submission, Watch } from '../../../domain/job-machine/event.ts';
+import { isJoinable } from '../../../domain/job-machine/join.ts';
+import { nextDeadline } from '../../../domain/job-machine/tick.ts';
+import { transition } from '../../../domain/job-machine/transition.ts';
+import {
+  compareSortKeys,
+  matchesQuery,
+  type OperationQuery,
+  type SortKey,
+  sortKeyOf,
+} from '../../../domain/operation-query.ts';
+import { outcomeSize } from '../../../domain/outcome.ts';
+import { resourceExhausted } from '../../../domain/status-error.ts';
+import type { Clock } from '../../../lib/clock.ts';
+import { IndexedHeap } from '../../../lib/indexed-heap.ts';
+import type { AppliedEvent, JobCounts, JobStore, OperationPage, Submitted } from '../../../ports/job-store.ts';
+import { FinishedJobs } from './finished-jobs.ts';
+
+export interface InProcessJobStoreOptions {
+  readonly clock: Clock;
+  /** Unfinished jobs that are held at once; beyond, Execute gets RESOURCE_EXHAUSTED. Defaults to 1 000 000. */
+  readonly maxUnfinished?: number;
+  /** Finished jobs that are kept to be asked for, within their retention; then the oldest go. Defaults to 10 000. */
+  readonly maxFinished?: number;
+  /** Bytes of answers kept with them. Defaults to 64 MiB. */
+  readonly maxFinishedBytes?: number;
+}
+
+/** How long a due job is left to the caller who got it, in milliseconds. */
+const DUE_AGAIN_AFTER = 5_000;
+
+/** How soon a caller who was refused for want of room should come again, in milliseconds. */
+const RETRY_WHEN_FULL = 5_000;
+
+/**
+ * Jobs in the memory of one process: for the embedded grid and for tests.
+ *
+ * A restart forgets them; clients execute anew, and find in the action cache what was finished.
+ */
+export class InProcessJobStore implements JobStore {
+  readonly #clock: Clock;
+  readonly #maxUnfinished: number;
+  readonly #jobs = new Map<string, Job>();
+  readonly #byOperation = new Map<string, string>();
+  readonly #joinable = new Map<string, string>();
+  readonly #deadlines = new IndexedHeap<string, number>((a, b) => a < b);
+  readonly #finished: FinishedJobs;
+  #queued = 0;
+
+  constructor(options: InProcessJobStoreOptions) {
+    this.#clock = options.clock;
+    this.#maxUnfinished = options.maxUnfinished ?? 1_000_000;
+    this.#finished = new FinishedJobs(options.maxFinished ?? 10_000, options.maxFinishedBytes ?? 64 * 1024 * 1024);
+  }
+
+  async submit(submission: Submission, _signal: AbortSignal): Promise<Submitted> {
+    const now = this.#clock.now();
+    if (submission.cached === undefined) {
+      const joined = this.#join(submission, now);
+      if (joined !== undefined) return joined;
+      if (this.#jobs.size - this.#finished.count >= this.#maxUnfinished) {
+        throw resourceExhausted(`${this.#maxUnfinished} actions wait or run already`, RETRY_WHEN_FULL);
+      }
+    }
+    const { next: job, effects } = createJob(submission, now);
+    this.#put(undefined, job);
+    return { job, effects, accepted: true, joined: false };
+  }
+
+  async apply(jobId: string, event: JobEvent, _signal: AbortSignal): Promise<AppliedEvent | undefined> {
+    const job = this.#jobs.get(jobId);
+    return job === undefined ? undefined : this.#apply(job, event, this.#clock.now());
+  }
+
+  async get(jobId: string, _signal: AbortSignal): Promise<Job | undefined> {
+    return this.#jobs.get(jobId);
+  }
+
+  async getByOperation(operationId: string, _signal: AbortSignal): Promise<Job | undefined> {
+    const jobId = this.#byOperation.get(operationId);
+    return jobId === undefined ? undefined : this.#jobs.get(jobId);
+  }
+
+  /** Nothing to do: who would carry out the effects dies together with this store. */
+  async settle(_jobId: string, _version: number, _signal: AbortSignal): Promise<void> {}
+
+  async refreshWatches(
+    known: ReadonlyArray<{ readonly jobId: string; readonly version: number }>,
+    watch: Watch,
+    _signal: AbortSignal,
+  ): Promise<{ readonly changed: readonly Job[]; readonly gone: readonly string[] }> {
+    const now = this.#clock.now();
+    const changed: Job[] = [];
+    const gone: string[] = [];
+    for (const { jobId, version } of known) {
+      const job = this.#jobs.get(jobId);
+      if (job === undefined) {
+        gone.push(jobId);
+        continue;
+      }
+      const { job: after } = this.#apply(job, { type: 'watch', watch }, now);
+      if (job.version > version && after !== undefined) changed.push(after);
+    }
+    return { changed, gone };
+  }
+
+  async due(limit: number, _signal: AbortSignal): Promise<readonly string[]> {
+    const now = this.#clock.now();
+    const ids: string[] = [];
+    while (ids.length < limit) {
+      const first = this.#deadlines.peek();
+      if (first === undefined || first[1] > now) break;
+      ids.push(first[0]);
+      this.#deadlines.set(first[0], now + DUE_AGAIN_AFTER);
+    }
+    return ids;
+  }
+
+  async list(
+    query: OperationQuery,
+    limit: number,
+    after: SortKey | undefined,
+    _signal: AbortSignal,
+  ): Promise<OperationPage> {
+    const found: Array<{ readonly job: Job; readonly operationId: string; readonly key: SortKey }> = [];
+    for (const job of this.#jobs.values()) {
+      for (const operation of job.operations) {
+        if (!matchesQuery(job, operation, query)) continue;
+        const key = sortKeyOf(job, operation, query);
+        if (after !== undefined && compareSortKeys(query, key, after) <= 0) continue;
+        found.push({ job, operationId: operation.id, key });
+      }
+    }
+    found.sort((a, b) => compareSortKeys(query, a.key, b.key));
+    const operations = found.slice(0, limit);
+    return { operations, next: found.length > limit ? operations.at(-1)?.key : undefined };
+  }
+
+  async count(_signal: AbortSignal): Promise<JobCounts> {
+    const finished = this.#finished.count;
+    return { queued: this.#queued, leased: this.#jobs.size - finished - this.#queued, finished };
+  }
+
+  #join(submission: Submission, now: number): Submitted | undefined {
+    if (submission.doNotCache) return undefined;
+    const jobId = this.#joinable.get(deduplicationKey(submission.instanceName, submission.actionDigest));
+    const job = jobId === undefined ? undefined : this.#jobs.get(jobId);
+    if (job === undefined) return undefined;
+    const { operation, watch } = submission;
+    const applied = this.#apply(job, { type: 'join', operation, watch }, now);
+    if (!applied.accepted || applied.job === undefined) return undefined;
+    return { ...applied, job: applied.job, joined: true };
+  }
+
+  #apply(job: Job, event: JobEvent, now: number): AppliedEvent {
+    const { next, effects, accepted } = transition(job, event, now);
+    if (next === undefined) this.#forget(job);
+    else if (next !== job) this.#put(job, next);
+    else if (event.type === 'tick') this.#deadlines.set(job.id, nextDeadline(job));
+    return { job: next, effects, accepted };
+  }
+
+  #put(before: Job | undefined, job: Job): void {
+    this.#jobs.set(job.id, job);
+    if (before?.operations !== job.operations) this.#indexOperations(before, job);
+    const deadline = nextDeadline(job);
+    if (this.#deadlines.get(job.id) !== deadline) this.#deadlines.set(job.id, deadline);
+    this.#queued += Number(job.state === 'queued') - Number(before?.state === 'queued');
+
+    const key = deduplicationKey(job.instanceName, job.actionDigest);
+    if (isJoinable(job)) this.#joinable.set(key, job.id);
+    else if (this.#joinable.get(key) === job.id) this.#joinable.delete(key);
+
+    if (isFinished(job) && (before === undefined || !isFinished(before))) {
+      this.#finished.add(job.id, job.outcome === undefined ? 0 : outcomeSize(job.outcome));
+      for (const id of this.#finished.takeSurplus()) {
+        const surplus = this.#jobs.get(id);
+        if (surplus !== undefined) this.#forget(surplus);
+      }
+    }
+  }
+
+  #indexOperations(before: Job | undefined, job: Job): void {
+    if (before !== undefined && before.operations.length > job.operations.length) {
+      for (const { id } of before.operations) this.#byOperation.delete(id);
+    }
+    for (const { id } of job.operations) this.#byOperation.set(id, job.id);
+  }
+
+  #forget(job: Job): void {
+    this.#jobs.delete(job.id);
+    this.#deadlines.delete(job.id);
+    this.#finished.delete(job.id);
+    for (const { id } of job.operations) this.#byOperation.delete(id);
+    if (job.state === 'queued') this.#queued -= 1;
+    const key = deduplicationKey(job.instanceName, job.actionDigest);
+    if (this.#joinable.get(key) === job.id) this.#joinable.delete(key);
+  }
+}

@@ -1,0 +1,183 @@
+import type { Job, JobPolicy, JobState, PlainDigest } from '../../../domain/job.ts';
+import type { JobEffect } from '../../../domain/job-machine/effect.ts';
+import type { Submission } from '../../../domain/job-machine/event.ts';
+import { offer } from '../../../domain/job-machine/tell.ts';
+import type { FailedAttempt, Lease } from '../../../domain/lease.ts';
+import type { InlineWishes, NewOperation, Operation } from '../../../domain/operation.ts';
+import type { Outcome, PlainStatus } from '../../../domain/outcome.ts';
+import type { Property } from '../../../domain/platform.ts';
+import type { RequestMetadata } from '../../../domain/request-metadata.ts';
+import type { ScriptReply } from './redis-connection.ts';
+
+/** What the scripts write as JSON. */
+interface StateJson {
+  readonly state: JobState;
+  readonly version: number;
+  readonly attempts: number;
+  readonly priority: number;
+  readonly lease?: Lease;
+  /** Lua, which knows but one kind of table, writes an empty list as an empty object. */
+  readonly failedAttempts: readonly FailedAttempt[] | Readonly<Record<string, never>>;
+  readonly watchers: Readonly<Record<string, number>>;
+  readonly unwatchedSince?: number;
+  readonly unservedSince?: number;
+  readonly fitCheckAt: number;
+  readonly queuedAt: number;
+  readonly startedAt?: number;
+  readonly finishedAt?: number;
+}
+
+/** What never changes and no script reads. */
+interface FixedJson {
+  readonly instanceName: string;
+  readonly actionDigest: PlainDigest;
+  readonly properties: readonly Property[];
+  readonly doNotCache: boolean;
+}
+
+interface OperationJson {
+  readonly priority: number;
+  readonly inline: InlineWishes;
+  readonly requestMetadata?: RequestMetadata;
+}
+
+export function encodeFixed({ instanceName, actionDigest, requirement, doNotCache }: Submission): string {
+  const fixed: FixedJson = { instanceName, actionDigest, properties: requirement.properties, doNotCache };
+  return JSON.stringify(fixed);
+}
+
+export function encodeOperation({ priority, inline, requestMetadata }: NewOperation): string {
+  return JSON.stringify({ priority, inline, requestMetadata });
+}
+
+export function encodePolicy(policy: JobPolicy): string {
+  const { maxAttempts, queueTimeout, executionTimeout, abandonAfter, unservedGrace, retention } = policy;
+  return [maxAttempts, queueTimeout ?? '-', executionTimeout, abandonAfter, unservedGrace, retention].join(' ');
+}
+
+/** `r` and the bytes of a response, or `s` and a status as JSON. */
+export function encodeOutcome(outcome: Outcome): Buffer {
+  if (outcome.kind === 'response') return Buffer.concat([RESPONSE, outcome.encoded]);
+  return Buffer.from(`s${JSON.stringify(outcome.status)}`);
+}
+
+const RESPONSE = Buffer.from('r');
+const NO_BYTES = new Uint8Array(0);
+const OPERATION = 'operation:';
+
+/**
+ * The job of a record, or undefined where there is none.
+ *
+ * @param record fields and values in turn, as a script answers.
+ */
+export function decodeJob(id: string, record: ScriptReply): Job | undefined {
+  if (!Array.isArray(record) || record.length === 0) return undefined;
+  const fields = new Map<string, Buffer>();
+  const operations: Array<{ readonly number: number; readonly operation: Operation }> = [];
+  for (let i = 0; i + 1 < record.length; i += 2) {
+    const name = String(record[i]);
+    const value = record[i + 1] as Buffer;
+    if (name.startsWith(OPERATION)) operations.push(decodeOperation(name.slice(OPERATION.length), value));
+    else fields.set(name, value);
+  }
+  const text = (name: string) => fields.get(name)?.toString() ?? '';
+  const state = JSON.parse(text('state')) as StateJson;
+  const fixed = JSON.parse(text('fixed')) as FixedJson;
+  const outcome = fields.get('outcome');
+  return {
+    id,
+    instanceName: fixed.instanceName,
+    actionDigest: fixed.actionDigest,
+    action: bytesOf(fields.get('action')) ?? NO_BYTES,
+    requirement: { properties: fixed.properties, key: text('requirement') },
+    priority: state.priority,
+    doNotCache: fixed.doNotCache,
+    policy: decodePolicy(text('policy')),
+    state: state.state,
+    version: state.version,
+    attempts: state.attempts,
+    lease: state.lease,
+    failedAttempts: Array.isArray(state.failedAttempts) ? state.failedAttempts : [],
+    operations: operations.sort((a, b) => a.number - b.number).map((each) => each.operation),
+    watchers: state.watchers,
+    unwatchedSince: state.unwatchedSince,
+    unservedSince: state.unservedSince,
+    fitCheckAt: state.fitCheckAt,
+    partialMetadata: bytesOf(fields.get('partial')),
+    queuedAt: state.queuedAt,
+    startedAt: state.startedAt,
+    finishedAt: state.finishedAt,
+    outcome: outcome === undefined ? undefined : decodeOutcome(outcome),
+  };
+}
+
+/**
+ * The effects that a script names.
+ *
+ * @param job the job afterwards; a job that was forgotten is offered no more.
+ */
+export function decodeEffects(reply: ScriptReply | undefined, job: Job | undefined): JobEffect[] {
+  if (!Array.isArray(reply)) return [];
+  return reply.flatMap((each: ScriptReply): JobEffect[] => {
+    const [type = '', ...rest] = Array.isArray(each) ? each.map(String) : [];
+    switch (type) {
+      case 'offer':
+        return job === undefined ? [] : [offer(job)];
+      case 'notify':
+        return [{ type, replicaIds: rest }];
+      case 'end-lease':
+        return [{ type, botSessionName: rest[0] ?? '', leaseId: rest[1] ?? '' }];
+      case 'dead-letter':
+        return [{ type, reason: rest[0] ?? '' }];
+      case 'withdraw': {
+        const { instanceName, properties } = JSON.parse(rest[0] ?? '') as FixedJson;
+        return [{ type, queue: { instanceName, requirement: { properties, key: rest[1] ?? '' } } }];
+      }
+      case 'check-fit':
+        return [{ type }];
+      default:
+        return [];
+    }
+  });
+}
+
+function decodeOperation(id: string, value: Buffer): { readonly number: number; readonly operation: Operation } {
+  const line = value.toString();
+  const brace = line.indexOf('{');
+  const [number, createdAt, cancelledAt] = line.slice(0, brace).split(' ');
+  const json = JSON.parse(line.slice(brace)) as OperationJson;
+  return {
+    number: Number(number),
+    operation: {
+      id,
+      createdAt: Number(createdAt),
+      priority: json.priority,
+      requestMetadata: json.requestMetadata,
+      inline: json.inline,
+      cancelledAt: cancelledAt === '-' ? undefined : Number(cancelledAt),
+    },
+  };
+}
+
+function decodePolicy(line: string): JobPolicy {
+  const [maxAttempts, queueTimeout, executionTimeout, abandonAfter, unservedGrace, retention] = line.split(' ');
+  return {
+    maxAttempts: Number(maxAttempts),
+    queueTimeout: queueTimeout === '-' ? undefined : Number(queueTimeout),
+    executionTimeout: Number(executionTimeout),
+    abandonAfter: Number(abandonAfter),
+    unservedGrace: Number(unservedGrace),
+    retention: Number(retention),
+  };
+}
+
+function decodeOutcome(value: Buffer): Outcome {
+  const rest = value.subarray(1);
+  if (value[0] === RESPONSE[0]) return { kind: 'response', encoded: bytesOf(rest) ?? NO_BYTES };
+  return { kind: 'status', status: JSON.parse(rest.toString()) as PlainStatus };
+}
+
+/** A copy of its own: the library's buffers are slices of what came over the wire, and would keep all of it alive. */
+function bytesOf(value: Buffer | undefined): Uint8Array | undefined {
+  return value === undefined ? undefined : new Uint8Array(value);
+}

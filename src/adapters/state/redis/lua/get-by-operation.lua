@@ -1,0 +1,12 @@
+-- The job of an operation.
+--
+-- Guarantee: changes nothing; the record is of one moment.
+--
+-- KEYS[1] pointer of the operation
+-- ARGV[1] what the names of the shard's records begin with
+--
+-- Returns {id of the job, record}, or nil.
+
+local id = redis.call('GET', KEYS[1])
+if not id then return nil end
+return { id, redis.call('HGETALL', ARGV[1] .. id) }

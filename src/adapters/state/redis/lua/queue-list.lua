@@ -1,0 +1,18 @@
+-- Every work queue.
+--
+-- Guarantee: of one moment; queues that nobody uses are forgotten before.
+--
+-- KEYS[1..3], ARGV[1..2] as in fragments/queue.lua
+--
+-- Returns for each the queue as JSON and whether it is paused, 1 or 0, in turn.
+
+--- include queue
+
+forget_idle(read_clock())
+local listed = {}
+local queues = redis.call('HGETALL', QUEUES)
+for i = 1, #queues, 2 do
+  listed[#listed + 1] = queues[i + 1]
+  listed[#listed + 1] = redis.call('SISMEMBER', PAUSED, queues[i])
+end
+return listed

@@ -1,0 +1,243 @@
+import { deduplicationKey, type Job } from '../../../domain/job.ts';
+import { createJob } from '../../../domain/job-machine/create.ts';
+import type { JobEvent, Submission, Watch } from '../../../domain/job-machine/event.ts';
+import type { OperationQuery, SortKey } from '../../../domain/operation-query.ts';
+import { isShardedId, SHARDS } from '../../../domain/shard.ts';
+import { resourceExhausted } from '../../../domain/status-error.ts';
+import type { AppliedEvent, JobCounts, JobStore, OperationPage, Submitted } from '../../../ports/job-store.ts';
+import { callOfEvent } from './event-call.ts';
+import { JobKeys, type ShardKeys, scriptKeys } from './job-keys.ts';
+import { decodeEffects, decodeJob, encodeFixed, encodeOperation, encodeOutcome, encodePolicy } from './job-record.ts';
+import { OperationListing } from './operation-listing.ts';
+import type { RedisConnection, ScriptArgument, ScriptReply } from './redis-connection.ts';
+
+export interface RedisJobStoreOptions {
+  readonly connection: RedisConnection;
+  /** Begins every key, so that several farms can share a Redis; without braces. */
+  readonly keyPrefix: string;
+  /**
+   * Unfinished jobs that are held at once; beyond, Execute gets RESOURCE_EXHAUSTED. Each of the 256 shards takes its
+   * part: actions spread evenly, by their hash.
+   */
+  readonly maxUnfinished: number;
+  /** Finished jobs that are kept to be asked for, within their retention; then the oldest go, shard by shard. */
+  readonly maxFinished: number;
+  /** Bytes of answers kept with them, likewise. */
+  readonly maxFinishedBytes: number;
+  /** For tests: the time, in milliseconds, in place of Redis' own. */
+  readonly now?: () => number;
+}
+
+/** How long a due job is left to the caller who got it, in milliseconds. */
+const DUE_AGAIN_AFTER = 5_000;
+
+/** Due jobs looked at in each shard at a time. */
+const PEEKED_PER_SHARD = 100;
+
+/** How soon a caller who was refused for want of room should come again, in milliseconds. */
+const RETRY_WHEN_FULL = 5_000;
+
+/** Jobs named in one call that renews watches. */
+const REFRESHED_PER_CALL = 100;
+
+/**
+ * Jobs in Redis: the truth that all replicas share.
+ *
+ * Each event is one Lua script, each script touches one shard, and a shard's keys lie in one hash slot.
+ */
+export class RedisJobStore implements JobStore {
+  readonly #connection: RedisConnection;
+  readonly #keys: JobKeys;
+  readonly #listing: OperationListing;
+  readonly #now: () => ScriptArgument;
+  readonly #bounds: readonly [maxFinished: number, maxFinishedBytes: number];
+  readonly #maxUnfinished: number;
+
+  constructor(options: RedisJobStoreOptions) {
+    const { connection, keyPrefix, maxUnfinished, maxFinished, maxFinishedBytes, now } = options;
+    this.#connection = connection;
+    this.#keys = new JobKeys(keyPrefix);
+    this.#listing = new OperationListing(connection, this.#keys);
+    this.#now = now ?? (() => '');
+    this.#bounds = [perShard(maxFinished), perShard(maxFinishedBytes)];
+    this.#maxUnfinished = perShard(maxUnfinished);
+  }
+
+  async submit(submission: Submission, signal: AbortSignal): Promise<Submitted> {
+    const { jobId, operation, watch, cached, policy } = submission;
+    const keys = this.#keys.ofId(jobId);
+    const shared = submission.doNotCache || cached !== undefined ? '' : sharedName(submission);
+    const { fitCheckAt: firstFitCheck } = createJob(submission, 0).next;
+    const reply = await this.#connection.run(
+      'submit',
+      [...scriptKeys(keys, jobId), keys.operations + operation.id, keys.shared + shared],
+      [
+        ...this.#commonArguments(),
+        this.#maxUnfinished,
+        jobId,
+        shared,
+        encodeFixed(submission),
+        encodePolicy(policy),
+        submission.requirement.key,
+        submission.priority,
+        firstFitCheck,
+        Buffer.from(submission.action),
+        operation.id,
+        encodeOperation(operation),
+        operation.priority,
+        watch?.replicaId ?? '',
+        watch?.milliseconds ?? 0,
+        cached === undefined ? '' : encodeOutcome(cached),
+      ],
+      signal,
+    );
+    const [result, second, record, id] = reply as readonly ScriptReply[];
+    switch (String(result)) {
+      case 'created': {
+        const { next: job, effects } = createJob(submission, Number(second));
+        return { job, effects, accepted: true, joined: false };
+      }
+      case 'joined': {
+        const job = decodeJob(String(id), record ?? null) as Job;
+        return { job, effects: decodeEffects(second, job), accepted: true, joined: true };
+      }
+      default:
+        throw resourceExhausted('too many actions wait or run already', RETRY_WHEN_FULL);
+    }
+  }
+
+  async apply(jobId: string, event: JobEvent, signal: AbortSignal): Promise<AppliedEvent | undefined> {
+    if (!isShardedId(jobId)) return undefined;
+    const { script, args } = callOfEvent(event);
+    const keys = this.#keys.ofId(jobId);
+    const common = this.#commonArguments();
+    const reply = await this.#connection.run(script, scriptKeys(keys, jobId), [...common, ...args], signal);
+    if (!Array.isArray(reply)) return undefined;
+    const job = decodeJob(jobId, reply[2] ?? null);
+    return { job, effects: decodeEffects(reply[1], job), accepted: reply[0] === 1 };
+  }
+
+  async get(jobId: string, signal: AbortSignal): Promise<Job | undefined> {
+    if (!isShardedId(jobId)) return undefined;
+    return decodeJob(jobId, await this.#connection.run('get', [this.#keys.ofId(jobId).jobs + jobId], [], signal));
+  }
+
+  async getByOperation(operationId: string, signal: AbortSignal): Promise<Job | undefined> {
+    if (!isShardedId(operationId)) return undefined;
+    const keys = this.#keys.ofId(operationId);
+    const found = await this.#connection.run('get-by-operation', [keys.operations + operationId], [keys.jobs], signal);
+    return Array.isArray(found) ? decodeJob(String(found[0]), found[1] ?? null) : undefined;
+  }
+
+  async settle(jobId: string, version: number, signal: AbortSignal): Promise<void> {
+    const keys = this.#keys.ofId(jobId);
+    await this.#connection.run('settle', [keys.jobs + jobId, keys.unsettled], [version, jobId], signal);
+  }
+
+  async refreshWatches(
+    known: ReadonlyArray<{ readonly jobId: string; readonly version: number }>,
+    watch: Watch,
+    signal: AbortSignal,
+  ): Promise<{ readonly changed: readonly Job[]; readonly gone: readonly string[] }> {
+    const changed: Job[] = [];
+    const gone: string[] = [];
+    const batches = [...groupByShard(known, this.#keys)].flatMap(([keys, jobs]) =>
+      inBatches(jobs, REFRESHED_PER_CALL).map((batch) => [keys, batch] as const),
+    );
+    await Promise.all(
+      batches.map(async ([keys, batch]) => {
+        const [first = '', ...rest] = batch.map((each) => each.jobId);
+        const replies = await this.#connection.run(
+          'refresh-watches',
+          [...scriptKeys(keys, first), ...rest.map((id) => keys.jobs + id)],
+          [...this.#commonArguments(), watch.replicaId, watch.milliseconds, ...batch.map((each) => each.version)],
+          signal,
+        );
+        batch.forEach(({ jobId }, i) => {
+          const reply = (replies as readonly ScriptReply[])[i] ?? null;
+          if (String(reply) === 'gone') gone.push(jobId);
+          const job = decodeJob(jobId, reply);
+          if (job !== undefined) changed.push(job);
+        });
+      }),
+    );
+    return { changed, gone };
+  }
+
+  async due(limit: number, signal: AbortSignal): Promise<readonly string[]> {
+    const peeked = await Promise.all(
+      this.#keys.all.map(async ({ deadlines, unsettled }) => {
+        const args = [this.#now(), Math.min(limit, PEEKED_PER_SHARD)];
+        return (await this.#connection.run('peek-due', [deadlines, unsettled], args, signal)) as readonly ScriptReply[];
+      }),
+    );
+    const earliest = new Map<string, number>();
+    for (const pairs of peeked) {
+      for (let i = 0; i + 1 < pairs.length; i += 2) {
+        const id = String(pairs[i]);
+        const at = Number(pairs[i + 1]);
+        earliest.set(id, Math.min(at, earliest.get(id) ?? at));
+      }
+    }
+    const chosen = [...earliest].sort((a, b) => a[1] - b[1]).slice(0, limit);
+    const claimed = new Set<string>();
+    const claims = groupByShard(
+      chosen.map(([jobId]) => ({ jobId })),
+      this.#keys,
+    );
+    await Promise.all(
+      [...claims].map(async ([{ deadlines, unsettled }, jobs]) => {
+        const args = [this.#now(), DUE_AGAIN_AFTER, ...jobs.map((each) => each.jobId)];
+        const got = await this.#connection.run('claim-due', [deadlines, unsettled], args, signal);
+        for (const id of got as readonly ScriptReply[]) claimed.add(String(id));
+      }),
+    );
+    return chosen.map(([id]) => id).filter((id) => claimed.has(id));
+  }
+
+  list(query: OperationQuery, limit: number, after: SortKey | undefined, signal: AbortSignal): Promise<OperationPage> {
+    return this.#listing.list(query, limit, after, signal);
+  }
+
+  async count(signal: AbortSignal): Promise<JobCounts> {
+    const counts = await Promise.all(
+      this.#keys.all.map(async ({ deadlines, queued, finished }) => {
+        return (await this.#connection.run('count', [deadlines, queued, finished], [], signal)) as readonly number[];
+      }),
+    );
+    let [all, queued, finished] = [0, 0, 0];
+    for (const each of counts) {
+      all += each[0] ?? 0;
+      queued += each[1] ?? 0;
+      finished += each[2] ?? 0;
+    }
+    return { queued, leased: all - queued - finished, finished };
+  }
+
+  #commonArguments(): readonly ScriptArgument[] {
+    return [this.#now(), ...this.#bounds];
+  }
+}
+
+function perShard(total: number): number {
+  return Math.max(1, Math.ceil(total / SHARDS.length));
+}
+
+function sharedName({ instanceName, actionDigest }: Submission): string {
+  return deduplicationKey(instanceName, actionDigest);
+}
+
+function groupByShard<T extends { readonly jobId: string }>(jobs: readonly T[], keys: JobKeys): Map<ShardKeys, T[]> {
+  const groups = new Map<ShardKeys, T[]>();
+  for (const job of jobs) {
+    const shard = keys.ofId(job.jobId);
+    const group = groups.get(shard);
+    if (group === undefined) groups.set(shard, [job]);
+    else group.push(job);
+  }
+  return groups;
+}
+
+function inBatches<T>(items: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
+}

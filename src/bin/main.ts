@@ -1,0 +1,49 @@
+import { MessageChannel } from 'node:worker_threads';
+import { runProgram } from '../cli/program.ts';
+import { SystemClock } from '../lib/clock.ts';
+
+/** How long a command may take over its last words once it has been told to end at once. */
+const LAST_WORDS_MS = 1_000;
+
+const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+
+const clock = new SystemClock();
+const stop = new AbortController();
+const force = new AbortController();
+
+for (const [signal, exitCode] of Object.entries(SIGNALS)) {
+  process.on(signal, () => {
+    if (!stop.signal.aborted) {
+      stop.abort();
+      return;
+    }
+    force.abort();
+    process.exitCode = exitCode;
+    clock.setTimer(LAST_WORDS_MS, () => process.exit(exitCode));
+  });
+}
+
+// A reader that has had enough, as in `warren ... | head`, is no fault of ours.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+
+// Timers of the clock keep no process alive; a command that waits to try again must not end with it.
+const alive = new MessageChannel();
+alive.port1.ref();
+
+const exitCode = await runProgram(process.argv.slice(2), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  stdin: process.stdin,
+  environment: process.env,
+  clock,
+  stop: stop.signal,
+  force: force.signal,
+});
+
+await flushed(process.stdout);
+await flushed(process.stderr);
+process.exit(force.signal.aborted ? process.exitCode : exitCode);
+
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => stream.write('', () => resolve()));
+}

@@ -1,0 +1,54 @@
+import { availableParallelism } from 'node:os';
+import { type Command, Option } from 'commander';
+import { stringify } from 'yaml';
+import { z } from 'zod';
+import { defaultDataDirectory, embeddedConfiguration } from '../../config/embedded-configuration.ts';
+import { checkConfiguration, readConfigurationFile } from '../../config/load-configuration.ts';
+import { gridSchema, replicaSchema } from '../../config/replica-configuration.ts';
+import { workerSchema } from '../../config/worker-schema.ts';
+import type { CommandContext } from '../command-context.ts';
+
+/** What each command takes by `--config`. */
+const SCHEMAS = { serve: replicaSchema, worker: workerSchema, up: gridSchema } as const;
+
+/** `warren up` chooses its own by the disk that it finds. */
+const EXAMPLE_MAX_BYTES = 20 * 1024 ** 3;
+
+interface ConfigOptions {
+  readonly for: keyof typeof SCHEMAS;
+}
+
+/** `warren config`: what a configuration file may say, and whether one is right. */
+export function configureConfig(command: Command, context: CommandContext): void {
+  const subcommand = (name: string, description: string) =>
+    command
+      .command(name)
+      .description(description)
+      .addOption(new Option('--for <command>', 'who takes it').choices(Object.keys(SCHEMAS)).default('serve'));
+  subcommand('check <file>', 'name every problem of a file').action(async (file: string, options: ConfigOptions) => {
+    await load(file, options, context);
+    context.stdout.write(`${file} is right\n`);
+  });
+  subcommand('show <file>', 'print a file with its defaults and the environment put in').action(
+    async (file: string, options: ConfigOptions) => {
+      context.stdout.write(stringify(await load(file, options, context)));
+    },
+  );
+  subcommand('schema', 'print the JSON schema, for editors').action((options: ConfigOptions) => {
+    const schema = z.toJSONSchema(SCHEMAS[options.for], { io: 'input' });
+    context.stdout.write(`${JSON.stringify(schema, undefined, 2)}\n`);
+  });
+  command.addHelpText('after', '\nExample:\n  warren config check /etc/warren.yaml\n');
+}
+
+async function load(file: string, options: ConfigOptions, { environment }: CommandContext): Promise<unknown> {
+  const value = await readConfigurationFile(file, { environment });
+  if (options.for !== 'up') return checkConfiguration(file, value, SCHEMAS[options.for]);
+  const dataDirectory = defaultDataDirectory(environment);
+  return embeddedConfiguration(
+    file,
+    value,
+    { dataDirectory },
+    { cores: availableParallelism(), maxSizeBytes: EXAMPLE_MAX_BYTES },
+  );
+}

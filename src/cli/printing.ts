@@ -1,0 +1,49 @@
+import type { Output } from './command-context.ts';
+
+/** Prints a value as JSON of two spaces' indent, for scripts. Fields are only ever added, never renamed. */
+export function printJson(output: Output, value: unknown): void {
+  output.write(`${JSON.stringify(value, undefined, 2)}\n`);
+}
+
+/** Prints lines. */
+export function printLines(output: Output, lines: Iterable<string>): void {
+  for (const line of lines) output.write(`${line}\n`);
+}
+
+/** Rows in columns, each as wide as its widest cell; the last column takes what it needs. */
+export function tableLines(rows: ReadonlyArray<readonly string[]>): string[] {
+  const widths: number[] = [];
+  for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, shownWidth(cell))));
+  return rows.map((row) =>
+    row
+      .map((cell, i) => (i === row.length - 1 ? cell : cell + ' '.repeat((widths[i] ?? 0) - shownWidth(cell))))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+/** Names and values, the names in a column: what `show` commands print. Rows without value are left out. */
+export function fieldLines(fields: ReadonlyArray<readonly [name: string, value: string | undefined]>): string[] {
+  return tableLines(fields.flatMap(([name, value]) => (value === undefined || value === '' ? [] : [[name, value]])));
+}
+
+/** A duration for people: `12 ms`, `3.4 s`, `2 min 5 s`, `1 h 2 min`. */
+export function formatDuration(milliseconds: number): string {
+  if (milliseconds < 10) return `${milliseconds.toFixed(1)} ms`;
+  if (milliseconds < 1_000) return `${Math.round(milliseconds)} ms`;
+  if (milliseconds < 60_000) return `${(milliseconds / 1_000).toFixed(1)} s`;
+  const seconds = Math.round(milliseconds / 1_000);
+  if (seconds < 3_600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3_600)} h ${Math.floor((seconds % 3_600) / 60)} min`;
+}
+
+/** Text that came from elsewhere, without what could steer a terminal. */
+export function printable(text: string): string {
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd');
+}
+
+/** Characters that take room, which escape sequences do not. */
+function shownWidth(text: string): number {
+  // oxlint-disable-next-line no-control-regex
+  return text.replace(/\u001b\[[0-9;]*m/g, '').length;
+}

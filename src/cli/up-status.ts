@@ -1,0 +1,38 @@
+import type { EmbeddedGrid } from '../compose/embedded-grid.ts';
+import { formatByteSize } from '../lib/byte-size.ts';
+
+/** What the grid does right now, in a line or two. */
+export async function statusLines(grid: EmbeddedGrid, signal: AbortSignal): Promise<string[]> {
+  const { activity } = grid;
+  const jobs = await grid.countJobs(signal);
+  const failed = activity.failed === 0 ? '' : `, ${activity.failed} cancelled or failed`;
+  const actions = `actions: ${jobs.leased} running, ${jobs.queued} queued, ${activity.executed} done${failed}`;
+  const { cacheHits, cacheLookups } = activity;
+  const share = cacheLookups === 0 ? '' : ` (${Math.round((100 * cacheHits) / cacheLookups)} %)`;
+  const last = [activity.lastFinished?.mnemonic, activity.lastFinished?.target].filter(Boolean).join(' ');
+  return [
+    last === '' ? actions : `${actions}; last: ${last}`,
+    `cache: ${cacheHits} hits of ${cacheLookups}${share}; storage: ${storageOf(grid)}`,
+  ];
+}
+
+function storageOf(grid: EmbeddedGrid): string {
+  if (grid.maximumBytes === 0) return 'on other servers';
+  return `${formatByteSize(grid.storedBytes())} of ${formatByteSize(grid.maximumBytes)}`;
+}
+
+/** How to use the grid: endpoint, and flags that can be pasted. */
+export function usage(port: number, instance: string): string {
+  const endpoint = `grpc://127.0.0.1:${port}`;
+  const bazelInstance = instance === '' ? '' : ` --remote_instance_name=${instance}`;
+  const reccInstance = instance === '' ? '' : ` RECC_INSTANCE=${instance}`;
+  return `
+Warren is up at ${endpoint}
+
+  Bazel:  bazel build --remote_executor=${endpoint}${bazelInstance} //...
+  RECC:   RECC_SERVER=127.0.0.1:${port} RECC_FORCE_REMOTE=1${reccInstance} recc /usr/bin/gcc -c hello.c -o hello.o
+  Cache alone, actions run by Bazel:  --remote_cache=${endpoint}
+
+Ctrl-C stops it and lets running actions finish; a second Ctrl-C stops it at once.
+`;
+}

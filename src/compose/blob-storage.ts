@@ -1,0 +1,188 @@
+import { DiskActionCacheStore } from '../adapters/action-cache/disk/disk-action-cache-store.ts';
+import { MemoryActionCacheStore } from '../adapters/action-cache/memory/memory-action-cache-store.ts';
+import { RemoteActionCacheStore } from '../adapters/action-cache/remote/remote-action-cache-store.ts';
+import { DiskBlobStore } from '../adapters/blob/disk/disk-blob-store.ts';
+import { ExistenceCachingBlobStore } from '../adapters/blob/existence-caching-blob-store.ts';
+import { MemoryBlobStore } from '../adapters/blob/memory/memory-blob-store.ts';
+import { MirroredBlobStore } from '../adapters/blob/mirrored-blob-store.ts';
+import { PlainBlobBackend } from '../adapters/blob/plain-blob-backend.ts';
+import { ReadOnlyBlobStore } from '../adapters/blob/read-only-blob-store.ts';
+import { RemoteBlobStore } from '../adapters/blob/remote/remote-blob-store.ts';
+import type { RemoteBlobStoreConfiguration } from '../adapters/blob/remote/remote-configuration.ts';
+import { ShardedBlobStore } from '../adapters/blob/sharded-blob-store.ts';
+import { SizeSplitBlobStore } from '../adapters/blob/size-split-blob-store.ts';
+import { TieredBlobStore } from '../adapters/blob/tiered-blob-store.ts';
+import { VerifyingBlobStore } from '../adapters/blob/verifying-blob-store.ts';
+import { Retrier } from '../adapters/grpc-client/retrier.ts';
+import { type ActionCacheConfiguration, type BlobStoreConfiguration, partsOf } from '../config/blob-storage-schema.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { IdGenerator, Random } from '../lib/ids.ts';
+import type { Logger } from '../lib/log.ts';
+import type { ActionCacheStore } from '../ports/action-cache-store.ts';
+import type { BlobBackend } from '../ports/blob-backend.ts';
+import { openRemoteServer } from './remote-server.ts';
+
+export interface StorageDependencies {
+  readonly clock: Clock;
+  readonly ids: IdGenerator;
+  readonly logger: Logger;
+  readonly random: Random;
+}
+
+/** An opened store of blobs, with all that it is put together from. */
+export interface OpenedBlobStore {
+  readonly blobs: BlobBackend;
+  /** Bytes stored now on this machine; what other servers store is not counted. */
+  storedBytes(): number;
+  /** The most that there may be of them; 0 where everything is on other servers. */
+  readonly maximumBytes: number;
+  /** Lets what is under way end, unless `force` is aborted; closes all parts, the outer before the inner. */
+  close(force: AbortSignal): Promise<void>;
+}
+
+/** An opened action cache. */
+export interface OpenedActionCache {
+  readonly store: ActionCacheStore;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the store that a configuration names, the innermost first. What was opened is closed again where one part fails.
+ *
+ * @throws DirectoryLockedError when another process has a folder; ConfigurationError for a file that can't be read.
+ */
+export async function openBlobStore(
+  configuration: BlobStoreConfiguration,
+  dependencies: StorageDependencies,
+  signal: AbortSignal,
+): Promise<OpenedBlobStore> {
+  const parts: OpenedBlobStore[] = [];
+  try {
+    for (const { store } of partsOf(configuration)) parts.push(await openBlobStore(store, dependencies, signal));
+    const own = await assemble(
+      configuration,
+      parts.map(({ blobs }) => blobs),
+      dependencies,
+      signal,
+    );
+    return {
+      blobs: own.blobs,
+      storedBytes: () => parts.reduce((sum, part) => sum + part.storedBytes(), own.storedBytes?.() ?? 0),
+      maximumBytes: parts.reduce((sum, part) => sum + part.maximumBytes, own.maximumBytes ?? 0),
+      close: (force) => closeInTurn([(each) => own.close?.(each), ...closersOf(parts)], force),
+    };
+  } catch (cause) {
+    await closeInTurn(closersOf(parts), AbortSignal.abort()).catch((failure: unknown) => {
+      dependencies.logger.warn({ err: failure }, 'a store could not be closed after a failed start');
+    });
+    throw cause;
+  }
+}
+
+/** A store without its parts: what it adds to them. */
+interface OwnPart {
+  readonly blobs: BlobBackend;
+  readonly storedBytes?: () => number;
+  readonly maximumBytes?: number;
+  readonly close?: (force: AbortSignal) => Promise<void> | void;
+}
+
+async function assemble(
+  configuration: BlobStoreConfiguration,
+  parts: readonly BlobBackend[],
+  dependencies: StorageDependencies,
+  signal: AbortSignal,
+): Promise<OwnPart> {
+  const { clock, logger } = dependencies;
+  const part = (index: number) => parts[index] as BlobBackend;
+  switch (configuration.kind) {
+    case 'disk': {
+      const blobs = await DiskBlobStore.open(configuration, dependencies, signal);
+      const maximumBytes = configuration.maximumSizeBytes;
+      return { blobs, maximumBytes, storedBytes: () => blobs.usedBytes, close: () => blobs.close() };
+    }
+    case 'memory': {
+      const maximumBytes = configuration.maximumSizeBytes;
+      const blobs = new MemoryBlobStore(maximumBytes);
+      return { blobs, maximumBytes, storedBytes: () => blobs.storedBytes };
+    }
+    case 'remote':
+      return openRemoteBlobs(configuration, dependencies);
+    case 'tiered': {
+      const blobs = new TieredBlobStore(part(0), part(1), configuration, logger);
+      return { blobs, close: (force) => blobs.close(force) };
+    }
+    case 'sharded': {
+      const shards = configuration.shards.map(({ name, weight }, i) => ({ name, weight, store: part(i) }));
+      return { blobs: new ShardedBlobStore(shards) };
+    }
+    case 'mirrored': {
+      const blobs = new MirroredBlobStore(parts, configuration.minimumCopies, logger);
+      return { blobs, close: () => blobs.close() };
+    }
+    case 'size-split':
+      return { blobs: new SizeSplitBlobStore(part(0), part(1), configuration.thresholdBytes) };
+    case 'verifying':
+      return { blobs: new VerifyingBlobStore(part(0), logger) };
+    case 'existence-cache': {
+      const maximumStalenessMilliseconds = configuration.maximumStalenessSeconds * 1_000;
+      const options = { maximumStalenessMilliseconds, maximumEntries: configuration.maximumEntries };
+      return { blobs: new ExistenceCachingBlobStore(part(0), clock, options) };
+    }
+    case 'read-only':
+      return { blobs: new ReadOnlyBlobStore(part(0)) };
+  }
+}
+
+async function openRemoteBlobs(
+  configuration: RemoteBlobStoreConfiguration,
+  { clock, ids, random }: StorageDependencies,
+): Promise<OwnPart> {
+  const channel = await openRemoteServer(configuration, clock);
+  const retrier = new Retrier({ clock, random });
+  const store = new RemoteBlobStore({ channel, instanceName: configuration.instance, retrier, ids });
+  return { blobs: new PlainBlobBackend(store), close: () => channel.close() };
+}
+
+type Closer = (force: AbortSignal) => Promise<void> | void;
+
+/** The last that was opened comes first. */
+function closersOf(parts: readonly OpenedBlobStore[]): Closer[] {
+  return [...parts].reverse().map((part) => (force) => part.close(force));
+}
+
+/** Closes one after the other, also those behind one that fails. @throws the first failure. */
+async function closeInTurn(closers: readonly Closer[], force: AbortSignal): Promise<void> {
+  const failures: unknown[] = [];
+  for (const close of closers) {
+    try {
+      await close(force);
+    } catch (cause) {
+      failures.push(cause);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
+/** Opens the action cache that a configuration names. @throws DirectoryLockedError, ConfigurationError. */
+export async function openActionCache(
+  configuration: ActionCacheConfiguration,
+  dependencies: StorageDependencies,
+  signal: AbortSignal,
+): Promise<OpenedActionCache> {
+  switch (configuration.kind) {
+    case 'disk': {
+      const store = await DiskActionCacheStore.open(configuration, dependencies, signal);
+      return { store, close: () => store.close() };
+    }
+    case 'memory':
+      return { store: new MemoryActionCacheStore(configuration.maximumSizeBytes), close: async () => {} };
+    case 'remote': {
+      const { clock, random } = dependencies;
+      const channel = await openRemoteServer(configuration, clock);
+      const retrier = new Retrier({ clock, random });
+      const store = new RemoteActionCacheStore(channel, retrier, configuration.instance);
+      return { store, close: async () => channel.close() };
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import { readFile } from 'node:fs/promises';
+import { parseEndpoint } from '../adapters/grpc-client/endpoint.ts';
+import { GrpcChannel, type TlsOptions } from '../adapters/grpc-client/grpc-channel.ts';
+import type { RemoteServerConfiguration } from '../adapters/grpc-client/remote-server-configuration.ts';
+import { ConfigurationError } from '../config/configuration-error.ts';
+import type { Clock } from '../lib/clock.ts';
+
+/**
+ * A channel to the server that a configuration names; connects with the first call.
+ *
+ * @throws ConfigurationError when a file that it names can't be read or holds no token.
+ */
+export async function openRemoteServer(configuration: RemoteServerConfiguration, clock: Clock): Promise<GrpcChannel> {
+  const { endpoint, connections, tokenFile } = configuration;
+  const bearerToken = tokenFile === undefined ? undefined : await readToken(tokenFile);
+  return new GrpcChannel({
+    endpoint: parseEndpoint(endpoint, 'endpoint'),
+    clock,
+    connections,
+    tls: await readTls(configuration.tls ?? {}),
+    ...(bearerToken === undefined ? {} : { bearerToken }),
+  });
+}
+
+async function readTls(files: NonNullable<RemoteServerConfiguration['tls']>): Promise<TlsOptions> {
+  const { authoritiesFile, certificateFile, keyFile } = files;
+  return {
+    ...(authoritiesFile === undefined ? {} : { rootCertificates: await read(authoritiesFile) }),
+    ...(certificateFile === undefined ? {} : { clientCertificate: await read(certificateFile) }),
+    ...(keyFile === undefined ? {} : { clientKey: await read(keyFile) }),
+  };
+}
+
+async function readToken(file: string): Promise<string> {
+  const token = (await read(file)).toString().trim();
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  throw new ConfigurationError(file, [{ path: '', message: 'holds no token: one line of visible ASCII is needed' }]);
+}
+
+async function read(file: string): Promise<Buffer> {
+  try {
+    return await readFile(file);
+  } catch (cause) {
+    throw new ConfigurationError(file, [{ path: '', message: cause instanceof Error ? cause.message : String(cause) }]);
+  }
+}

@@ -1,0 +1,139 @@
+import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
+import type { ReplicaConfiguration } from '../config/replica-configuration.ts';
+import type { ServerConfiguration } from '../config/server-schema.ts';
+import type { Compressor } from '../domain/compressor.ts';
+import { brotli } from '../lib/brotli.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Compression } from '../lib/compression.ts';
+import { deflate } from '../lib/deflate.ts';
+import type { IdGenerator, Random } from '../lib/ids.ts';
+import { type Service, ServiceGroup } from '../lib/lifecycle.ts';
+import type { Logger } from '../lib/log.ts';
+import { loadZstd } from '../lib/zstd.ts';
+import type { JobEventMessage } from '../ports/broker.ts';
+import type { JobCounts } from '../ports/job-store.ts';
+import { HealthService } from '../proto/grpc/health/v1/health.ts';
+import type { CallObserver } from '../server/call-observer.ts';
+import { Health } from '../server/health.ts';
+import { addReflection } from '../server/reflection.ts';
+import { RpcServer, type RpcServerOptions } from '../server/rpc-server.ts';
+import type { ActionCacheObserver } from './observed-action-results.ts';
+import { composeScheduling } from './scheduling.ts';
+import { servicesOfRoles } from './served-services.ts';
+import { openStorageBackend } from './storage-backend.ts';
+
+/** What of the process a replica stands on. */
+export interface ReplicaDependencies {
+  readonly clock: Clock;
+  readonly ids: IdGenerator;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly observer: ReplicaObserver;
+}
+
+/** Hears of all that happens in a replica. Must not throw. */
+export interface ReplicaObserver extends CallObserver, ActionCacheObserver {
+  jobChanged(event: JobEventMessage): void;
+}
+
+/** One server process with the roles of its configuration. Stopping it drains it. */
+export interface Replica extends Service {
+  /** What it listens on, once started. */
+  readonly port: number;
+  /** Bytes of blobs stored now on this machine, of at most `maximumBytes`. */
+  storedBytes(): number;
+  readonly maximumBytes: number;
+  countJobs(signal: AbortSignal): Promise<JobCounts>;
+}
+
+/** How soon a caller that was turned away by the drain should come again, in milliseconds: another replica is up. */
+const DRAIN_RETRY_DELAY_MS = 100;
+
+/**
+ * Builds the object graph of one replica, and opens its storage. It listens once it is started; stop it even where the
+ * start failed.
+ *
+ * @throws DirectoryLockedError when another process has one of its folders.
+ */
+export async function composeReplica(
+  configuration: ReplicaConfiguration,
+  dependencies: ReplicaDependencies,
+  signal: AbortSignal,
+): Promise<Replica> {
+  const { clock, logger, observer } = dependencies;
+  // What it prints to the console, past any log, is in the errors that it gives us, too.
+  setLogVerbosity(logVerbosity.NONE);
+  const storage = await openStorageBackend(configuration, dependencies, observer, signal);
+  const { instances } = storage;
+  const scheduling = await composeScheduling(configuration, dependencies, (event) => observer.jobChanged(event));
+  const { scheduler } = scheduling;
+  const compressions = await loadCompressions();
+  const served = servicesOfRoles(configuration, { instances, scheduler, compressions, clock, logger });
+  const names = served.map(({ name }) => name);
+  const health = new Health(names);
+  const server = new RpcServer(serverOptions(configuration.server), clock, logger, observer);
+  for (const each of served) each.register(server);
+  server.register(HealthService, health);
+  const group = new ServiceGroup('replica', [
+    ...scheduling.services,
+    server,
+    reflectionService(server, [...names, 'grpc.health.v1.Health'], logger),
+    { name: 'health', start: async () => health.serve(), stop: async () => health.drain() },
+  ]);
+  let closing: Promise<void> | undefined;
+  return {
+    name: group.name,
+    start: (signal) => group.start(signal),
+    async stop(force) {
+      try {
+        await group.stop(force);
+      } finally {
+        closing ??= storage.close(force);
+        await closing;
+      }
+    },
+    get port() {
+      return server.port;
+    },
+    storedBytes: () => storage.storedBytes(),
+    maximumBytes: storage.maximumBytes,
+    countJobs: (signal) => scheduler.jobs.count(signal),
+  };
+}
+
+async function loadCompressions(): Promise<ReadonlyMap<Compressor, Compression>> {
+  const compressions = new Map<Compressor, Compression>();
+  const zstd = await loadZstd();
+  if (zstd !== undefined) compressions.set('zstd', zstd);
+  return compressions.set('deflate', deflate).set('brotli', brotli);
+}
+
+function serverOptions(configuration: ServerConfiguration): RpcServerOptions {
+  return {
+    address: configuration.listen,
+    maxReceiveMessageBytes: configuration.maxReceiveMessageBytes,
+    flowControl: {
+      streamWindowBytes: configuration.streamWindowBytes,
+      connectionWindowBytes: configuration.connectionWindowBytes,
+    },
+    keepaliveTimeMilliseconds: configuration.keepaliveTimeSeconds * 1_000,
+    keepaliveTimeoutMilliseconds: configuration.keepaliveTimeoutSeconds * 1_000,
+    maxConnectionAgeMilliseconds:
+      configuration.maxConnectionAgeSeconds === undefined ? undefined : configuration.maxConnectionAgeSeconds * 1_000,
+    retryDelayMilliseconds: DRAIN_RETRY_DELAY_MS,
+  };
+}
+
+/** Loads reflection once the server answers: its quarter of a second is nobody's to wait for. */
+function reflectionService(server: RpcServer, names: readonly string[], logger: Logger): Service {
+  let loading: Promise<void> = Promise.resolve();
+  return {
+    name: 'reflection',
+    async start() {
+      loading = addReflection(server, names).catch((cause: unknown) => {
+        logger.warn({ err: cause }, 'reflection is not served');
+      });
+    },
+    stop: () => loading,
+  };
+}

@@ -1,0 +1,135 @@
+import { InProcessBroker } from '../adapters/broker/in-process/in-process-broker.ts';
+import { RabbitmqBroker } from '../adapters/broker/rabbitmq/rabbitmq-broker.ts';
+import { brokerConnectionOptions, workQueueOptions } from '../adapters/broker/rabbitmq/rabbitmq-configuration.ts';
+import { InProcessBotSessionStore } from '../adapters/state/in-process/in-process-bot-session-store.ts';
+import { InProcessJobStore } from '../adapters/state/in-process/in-process-job-store.ts';
+import { RedisBotSessionStore } from '../adapters/state/redis/redis-bot-session-store.ts';
+import { redisConnectionOptions } from '../adapters/state/redis/redis-configuration.ts';
+import { RedisConnection } from '../adapters/state/redis/redis-connection.ts';
+import { RedisJobStore } from '../adapters/state/redis/redis-job-store.ts';
+import { RedisWorkQueueRegistry } from '../adapters/state/redis/redis-work-queue-registry.ts';
+import type { ReplicaConfiguration } from '../config/replica-configuration.ts';
+import type { SchedulingConfiguration } from '../config/scheduling-schema.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { IdGenerator, Random } from '../lib/ids.ts';
+import type { Service } from '../lib/lifecycle.ts';
+import type { Logger } from '../lib/log.ts';
+import type { BotSessionStore } from '../ports/bot-session-store.ts';
+import type { Broker, JobEventMessage } from '../ports/broker.ts';
+import type { JobStore } from '../ports/job-store.ts';
+import { createScheduler, type Scheduler } from '../scheduling/scheduler.ts';
+import type { SchedulingSettings } from '../scheduling/settings.ts';
+
+export interface SchedulingDependencies {
+  readonly clock: Clock;
+  readonly ids: IdGenerator;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/** Scheduling, and what it stands on. */
+export interface SchedulingBackend {
+  readonly scheduler: Scheduler;
+  /** In the order in which they start. */
+  readonly services: readonly Service[];
+}
+
+/** What jobs, bots and work are kept in. */
+interface Foundation {
+  readonly jobs: JobStore;
+  readonly sessions: BotSessionStore;
+  readonly broker: Broker;
+  readonly services: readonly Service[];
+}
+
+/**
+ * Puts scheduling together: on Redis and RabbitMQ, which replicas share, or on what this one process holds, where jobs
+ * and queues live as long as it does.
+ *
+ * @param onJobEvent hears of every change of a job in a farm of one process; others have the event tap.
+ */
+export async function composeScheduling(
+  configuration: ReplicaConfiguration,
+  dependencies: SchedulingDependencies,
+  onJobEvent: (event: JobEventMessage) => void,
+): Promise<SchedulingBackend> {
+  const { clock, ids, logger } = dependencies;
+  const replicaId = ids.uuid();
+  const { services, ...foundation } = await layFoundation(configuration, dependencies, replicaId, onJobEvent);
+  const settings = schedulingSettings(configuration.scheduling);
+  const scheduler = createScheduler({ ...foundation, clock, ids, logger, replicaId, settings });
+  return { scheduler, services: [...services, scheduler.service] };
+}
+
+async function layFoundation(
+  configuration: ReplicaConfiguration,
+  dependencies: SchedulingDependencies,
+  replicaId: string,
+  onJobEvent: (event: JobEventMessage) => void,
+): Promise<Foundation> {
+  const { redis, rabbitmq } = configuration;
+  const { clock, random, logger } = dependencies;
+  if (redis === undefined || rabbitmq === undefined) {
+    const broker = new InProcessBroker();
+    broker.onEvent(onJobEvent);
+    return {
+      jobs: new InProcessJobStore({ clock }),
+      sessions: new InProcessBotSessionStore({ clock }),
+      broker,
+      services: [],
+    };
+  }
+  const connectionName = `warren ${replicaId}`;
+  const connection = new RedisConnection({
+    ...(await redisConnectionOptions(redis)),
+    connectionName,
+    random,
+    logger: logger.child({ component: 'redis' }),
+  });
+  const { keyPrefix } = redis;
+  const brokerLogger = logger.child({ component: 'rabbitmq' });
+  const broker = new RabbitmqBroker({
+    connection: { ...(await brokerConnectionOptions(rabbitmq)), connectionName, clock, random, logger: brokerLogger },
+    queues: workQueueOptions(rabbitmq),
+    registry: new RedisWorkQueueRegistry({
+      connection,
+      keyPrefix,
+      clock,
+      maxQueues: rabbitmq.maxWorkQueues,
+      idleTimeout: rabbitmq.idleQueueSeconds * 1_000,
+    }),
+    replicaId,
+    persistentMessages: rabbitmq.persistentMessages,
+    maxUnconfirmed: rabbitmq.maxUnconfirmed,
+    events: rabbitmq.events,
+    refreshQueuesEvery: rabbitmq.refreshQueuesSeconds * 1_000,
+    clock,
+    logger: brokerLogger,
+  });
+  return {
+    jobs: new RedisJobStore({
+      connection,
+      keyPrefix,
+      maxUnfinished: redis.maxUnfinishedJobs,
+      maxFinished: redis.maxFinishedJobs,
+      maxFinishedBytes: redis.maxFinishedBytes,
+    }),
+    sessions: new RedisBotSessionStore({ connection, keyPrefix, clock, maxSessions: redis.maxBotSessions }),
+    broker,
+    services: [connection, broker],
+  };
+}
+
+function schedulingSettings(configuration: SchedulingConfiguration): Partial<SchedulingSettings> {
+  return {
+    maxAttempts: configuration.maxAttempts,
+    queueTimeout:
+      configuration.queueTimeoutSeconds === undefined ? undefined : configuration.queueTimeoutSeconds * 1_000,
+    maxExecutionTimeout: configuration.maxExecutionSeconds * 1_000,
+    executionTimeoutMargin: configuration.executionMarginSeconds * 1_000,
+    abandonAfter: configuration.abandonSeconds * 1_000,
+    unservedGrace: configuration.unservedSeconds * 1_000,
+    retention: configuration.retentionSeconds * 1_000,
+    leaseTime: configuration.leaseSeconds * 1_000,
+  };
+}

@@ -1,0 +1,96 @@
+import type { ReplicaConfiguration, Role } from '../config/replica-configuration.ts';
+import type { Compressor } from '../domain/compressor.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Compression } from '../lib/compression.ts';
+import type { Logger } from '../lib/log.ts';
+import {
+  ActionCacheService,
+  CapabilitiesService,
+  ContentAddressableStorageService,
+  ExecutionService,
+} from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
+import { BotsService } from '../proto/google/devtools/remoteworkers/v1test2/bots.ts';
+import { OperationsService } from '../proto/google/longrunning/operations.ts';
+import { IntrospectionService } from '../proto/warren/v1/introspection.ts';
+import type { Scheduler } from '../scheduling/scheduler.ts';
+import type { ServiceDefinition, ServiceImplementation } from '../server/method-table.ts';
+import type { RpcServer } from '../server/rpc-server.ts';
+import { ActionCache } from '../services/action-cache.ts';
+import { Bots } from '../services/bots.ts';
+import { ByteStream } from '../services/byte-stream.ts';
+import { Capabilities } from '../services/capabilities.ts';
+import { ContentAddressableStorage } from '../services/content-addressable-storage.ts';
+import { Execution } from '../services/execution.ts';
+import type { Instances } from '../services/instances.ts';
+import { Introspection } from '../services/introspection.ts';
+import { Operations } from '../services/operations.ts';
+import { PlatformRules } from '../services/platform-rules.ts';
+import { FastByteStreamService } from '../wire/byte-stream-codec.ts';
+
+/** A service with the name under which it is known, ready to be registered. */
+export interface ServedService {
+  /** As in `grpc.health.v1` and reflection: `google.bytestream.ByteStream`. */
+  readonly name: string;
+  register(server: RpcServer): void;
+}
+
+/** What the services of a replica stand on. */
+export interface ServedServicesDependencies {
+  readonly instances: Instances;
+  readonly scheduler: Scheduler;
+  readonly compressions: ReadonlyMap<Compressor, Compression>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** REAPI priorities are 32-bit; all of them make a difference in process. */
+const ALL_PRIORITIES = { lowest: -(2 ** 31), highest: 2 ** 31 - 1 };
+
+/** The services of the roles that a replica has. */
+export function servicesOfRoles(
+  { roles, limits, platform }: ReplicaConfiguration,
+  { instances, scheduler, compressions, clock, logger }: ServedServicesDependencies,
+): ServedService[] {
+  const is = (role: Role) => roles.includes(role);
+  const capabilities = new Capabilities(instances, {
+    ...limits,
+    compressors: [...compressions.keys()],
+    cacheServed: is('cas') || is('action-cache'),
+    executionServed: is('execution'),
+    executionPriorities: ALL_PRIORITIES,
+  });
+  const services = [serve(CapabilitiesService, capabilities)];
+  if (is('cas')) {
+    const storage = new ContentAddressableStorage(instances, logger, { ...limits, compressions });
+    services.push(
+      serve(ContentAddressableStorageService, storage),
+      serve(FastByteStreamService, new ByteStream(instances, { ...limits, compressions })),
+    );
+  }
+  if (is('action-cache')) services.push(serve(ActionCacheService, new ActionCache(instances)));
+  const options = { instances, scheduler, logger };
+  if (is('execution')) {
+    services.push(
+      serve(ExecutionService, new Execution({ ...options, clock, platformRules: new PlatformRules(platform) })),
+    );
+  }
+  if (is('operations')) {
+    services.push(
+      serve(OperationsService, new Operations(options)),
+      serve(IntrospectionService, new Introspection({ instances, sessions: scheduler.sessions })),
+    );
+  }
+  if (is('bots')) services.push(serve(BotsService, new Bots(options)));
+  return services;
+}
+
+function serve<Definition extends ServiceDefinition>(
+  definition: Definition,
+  implementation: ServiceImplementation<Definition>,
+): ServedService {
+  const [path] = Object.values(definition).map((method) => method.path);
+  return {
+    name: path?.split('/')[1] ?? '',
+    register: (server) => server.register(definition, implementation),
+  };
+}

@@ -1,0 +1,129 @@
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { actionCacheSchema, blobStoreSchema } from './blob-storage-schema.ts';
+import { ConfigurationError } from './configuration-error.ts';
+import { checkConfiguration } from './load-configuration.ts';
+
+/** What editors see of a setting. */
+interface Described {
+  readonly $ref?: string;
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly const?: unknown;
+  readonly examples?: readonly unknown[];
+  readonly properties?: Readonly<Record<string, Described>>;
+  readonly items?: Described;
+  readonly additionalProperties?: unknown;
+}
+
+function variantsOf(schema: z.ZodType): Described[] {
+  const { oneOf, anyOf } = z.toJSONSchema(schema, { io: 'input' }) as {
+    oneOf?: Described[];
+    anyOf?: Described[];
+  };
+  return oneOf ?? anyOf ?? [];
+}
+
+const blobVariants = variantsOf(blobStoreSchema).map((variant) => [kindOf(variant), variant] as const);
+const resultVariants = variantsOf(actionCacheSchema).map((variant) => [kindOf(variant), variant] as const);
+
+function kindOf(variant: Described): string {
+  return String(variant.properties?.['kind']?.const);
+}
+
+/** The path of each setting that an editor could say nothing about. */
+function undescribed(of: Described, path = ''): string[] {
+  return Object.entries(of.properties ?? {}).flatMap(([name, setting]) => {
+    if (setting.const !== undefined) return [];
+    const at = `${path}${name}`;
+    const says = /default/.test(setting.description ?? '');
+    return [...(says ? [] : [at]), ...undescribed(setting.items ?? setting, `${at}.`)];
+  });
+}
+
+function problemsOf(value: unknown): Array<readonly [string, string]> {
+  try {
+    checkConfiguration('t', value, blobStoreSchema);
+  } catch (thrown) {
+    if (thrown instanceof ConfigurationError) return thrown.problems.map(({ path, message }) => [path, message]);
+    throw thrown;
+  }
+  return [];
+}
+
+const MEMORY = { kind: 'memory' };
+
+it('knows every store', () => {
+  expect(blobVariants.map(([kind]) => kind)).toEqual([
+    'disk',
+    'memory',
+    'remote',
+    'tiered',
+    'sharded',
+    'mirrored',
+    'size-split',
+    'verifying',
+    'existence-cache',
+    'read-only',
+  ]);
+  expect(resultVariants.map(([kind]) => kind)).toEqual(['disk', 'memory', 'remote']);
+});
+
+describe.each([
+  ['blobs', blobStoreSchema, blobVariants],
+  ['actionCache', actionCacheSchema, resultVariants],
+] as const)('%s', (_setting, schema, variants) => {
+  it.each(variants)('%s is described, with the default of each setting and an example that is right', (_, variant) => {
+    expect(variant.description).toBeTruthy();
+    expect(undescribed(variant)).toEqual([]);
+    expect(variant.additionalProperties).toBe(false);
+    expect(variant.examples).not.toHaveLength(0);
+    for (const example of variant.examples ?? []) expect(schema.safeParse(example).error).toBeUndefined();
+  });
+});
+
+it('takes stores within stores to any depth, and fills in their defaults', () => {
+  const nested = {
+    kind: 'tiered',
+    fast: MEMORY,
+    slow: { kind: 'sharded', shards: [{ name: 'a', store: { kind: 'verifying', store: MEMORY } }] },
+  };
+  expect(checkConfiguration('t', nested, blobStoreSchema)).toMatchObject({
+    mode: 'write-through',
+    slow: { shards: [{ weight: 1, store: { store: { maximumSizeBytes: 268_435_456 } } }] },
+  });
+});
+
+it.each([
+  ['an unknown kind deep inside', { kind: 'read-only', store: { kind: 'tape' } }, 'store.kind'],
+  ['an unknown setting deep inside', { kind: 'read-only', store: { ...MEMORY, size: 1 } }, 'store.size'],
+  ['a part that is not there', { kind: 'tiered', fast: MEMORY }, 'slow'],
+  ['one mirror', { kind: 'mirrored', mirrors: [MEMORY] }, 'mirrors'],
+  ['more copies than mirrors', { kind: 'mirrored', minimumCopies: 3, mirrors: [MEMORY, MEMORY] }, 'minimumCopies'],
+  ['no shards', { kind: 'sharded', shards: [] }, 'shards'],
+  [
+    'two shards of one name',
+    {
+      kind: 'sharded',
+      shards: [
+        { name: 'a', store: MEMORY },
+        { name: 'a', store: MEMORY },
+      ],
+    },
+    'shards[1].name',
+  ],
+  ['an address without a port', { kind: 'remote', endpoint: 'grpc://host' }, 'endpoint'],
+  ['certificates without TLS', { kind: 'remote', endpoint: 'grpc://host:1', tls: {} }, 'tls'],
+  ['a certificate without a key', { kind: 'remote', endpoint: 'grpcs://host:1', tls: { certificateFile: 'c' } }, 'tls'],
+  ['an existence cache over memory', { kind: 'existence-cache', store: MEMORY }, 'maximumStalenessSeconds'],
+  [
+    'an existence cache that remembers longer than a tier keeps',
+    {
+      kind: 'existence-cache',
+      store: { kind: 'tiered', fast: MEMORY, slow: { kind: 'disk', directory: '/d', minimumAgeSeconds: 30 } },
+    },
+    'maximumStalenessSeconds',
+  ],
+])('refuses %s, with its path', (_what, value, path) => {
+  expect(problemsOf(value).map(([at]) => at)).toEqual([path]);
+});

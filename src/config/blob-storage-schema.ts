@@ -1,0 +1,125 @@
+import { z } from 'zod';
+import { diskActionCacheSchema } from '../adapters/action-cache/disk/disk-configuration.ts';
+import { memoryActionCacheSchema } from '../adapters/action-cache/memory/memory-configuration.ts';
+import { remoteActionCacheSchema } from '../adapters/action-cache/remote/remote-configuration.ts';
+import { type DiskBlobStoreConfiguration, diskBlobStoreSchema } from '../adapters/blob/disk/disk-configuration.ts';
+import {
+  type ExistenceCacheConfiguration,
+  existenceCacheSchema,
+} from '../adapters/blob/existence-cache-configuration.ts';
+import {
+  type MemoryBlobStoreConfiguration,
+  memoryBlobStoreSchema,
+} from '../adapters/blob/memory/memory-configuration.ts';
+import {
+  type MirroredBlobStoreConfiguration,
+  mirroredBlobStoreSchema,
+} from '../adapters/blob/mirrored-configuration.ts';
+import {
+  type ReadOnlyBlobStoreConfiguration,
+  readOnlyBlobStoreSchema,
+} from '../adapters/blob/read-only-configuration.ts';
+import {
+  type RemoteBlobStoreConfiguration,
+  remoteBlobStoreSchema,
+} from '../adapters/blob/remote/remote-configuration.ts';
+import { type ShardedBlobStoreConfiguration, shardedBlobStoreSchema } from '../adapters/blob/sharded-configuration.ts';
+import {
+  type SizeSplitBlobStoreConfiguration,
+  sizeSplitBlobStoreSchema,
+} from '../adapters/blob/size-split-configuration.ts';
+import { type TieredBlobStoreConfiguration, tieredBlobStoreSchema } from '../adapters/blob/tiered-configuration.ts';
+import {
+  type VerifyingBlobStoreConfiguration,
+  verifyingBlobStoreSchema,
+} from '../adapters/blob/verifying-configuration.ts';
+
+/** Where blobs are kept: a store, or stores put together, to any depth. */
+export type BlobStoreConfiguration =
+  | DiskBlobStoreConfiguration
+  | MemoryBlobStoreConfiguration
+  | RemoteBlobStoreConfiguration
+  | TieredBlobStoreConfiguration<BlobStoreConfiguration>
+  | ShardedBlobStoreConfiguration<BlobStoreConfiguration>
+  | MirroredBlobStoreConfiguration<BlobStoreConfiguration>
+  | SizeSplitBlobStoreConfiguration<BlobStoreConfiguration>
+  | VerifyingBlobStoreConfiguration<BlobStoreConfiguration>
+  | ExistenceCacheConfiguration<BlobStoreConfiguration>
+  | ReadOnlyBlobStoreConfiguration<BlobStoreConfiguration>;
+
+const anyStore: z.ZodType<BlobStoreConfiguration> = z.lazy(() => blobStoreSchema);
+
+/** Each adapter, composition and decorator brings its own piece. */
+export const blobStoreSchema: z.ZodType<BlobStoreConfiguration> = z.discriminatedUnion('kind', [
+  diskBlobStoreSchema,
+  memoryBlobStoreSchema,
+  remoteBlobStoreSchema,
+  tieredBlobStoreSchema(anyStore),
+  shardedBlobStoreSchema(anyStore),
+  mirroredBlobStoreSchema(anyStore),
+  sizeSplitBlobStoreSchema(anyStore),
+  verifyingBlobStoreSchema(anyStore),
+  existenceCacheSchema(anyStore).check(checkStaleness),
+  readOnlyBlobStoreSchema(anyStore),
+]);
+
+/** Where results of actions are kept. */
+export const actionCacheSchema = z.discriminatedUnion('kind', [
+  diskActionCacheSchema,
+  memoryActionCacheSchema,
+  remoteActionCacheSchema,
+]);
+
+export type ActionCacheConfiguration = z.output<typeof actionCacheSchema>;
+
+/** The stores that another is put together from, each with its path in that one's configuration. */
+export function partsOf(
+  configuration: BlobStoreConfiguration,
+): ReadonlyArray<{ readonly path: readonly PropertyKey[]; readonly store: BlobStoreConfiguration }> {
+  switch (configuration.kind) {
+    case 'disk':
+    case 'memory':
+    case 'remote':
+      return [];
+    case 'tiered':
+      return [
+        { path: ['fast'], store: configuration.fast },
+        { path: ['slow'], store: configuration.slow },
+      ];
+    case 'sharded':
+      return configuration.shards.map(({ store }, index) => ({ path: ['shards', index, 'store'], store }));
+    case 'mirrored':
+      return configuration.mirrors.map((store, index) => ({ path: ['mirrors', index], store }));
+    case 'size-split':
+      return [
+        { path: ['small'], store: configuration.small },
+        { path: ['large'], store: configuration.large },
+      ];
+    case 'verifying':
+    case 'existence-cache':
+    case 'read-only':
+      return [{ path: ['store'], store: configuration.store }];
+  }
+}
+
+/** A store must not evict what an existence cache in front of it still promises. */
+function checkStaleness(context: z.core.ParsePayload<ExistenceCacheConfiguration<BlobStoreConfiguration>>): void {
+  const seconds = context.value.maximumStalenessSeconds;
+  const kept = timeKept(context.value.store);
+  if (seconds < kept) return;
+  context.issues.push({
+    code: 'custom',
+    input: seconds,
+    path: ['maximumStalenessSeconds'],
+    message: `must be less than ${kept} s, for which what was used is kept from eviction in the store behind`,
+  });
+}
+
+/** For how many seconds a store keeps what was used at least, as far as its configuration tells. */
+function timeKept(store: BlobStoreConfiguration): number {
+  if (store.kind === 'disk') return store.minimumAgeSeconds;
+  if (store.kind === 'memory') return 0;
+  // The slow tier has what the fast one drops.
+  if (store.kind === 'tiered') return timeKept(store.slow);
+  return Math.min(...partsOf(store).map((part) => timeKept(part.store)));
+}

@@ -1,0 +1,84 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { ConfigurationError } from './configuration-error.ts';
+import { embeddedConfiguration } from './embedded-configuration.ts';
+import { checkConfiguration, parseYaml } from './load-configuration.ts';
+import { ROLES, replicaSchema } from './replica-configuration.ts';
+
+const STORES = { blobs: { kind: 'memory' }, actionCache: { kind: 'memory' } };
+
+function pathsOf(value: unknown): string[] {
+  try {
+    checkConfiguration('test', value, replicaSchema);
+    return [];
+  } catch (thrown) {
+    if (thrown instanceof ConfigurationError) return thrown.problems.map(({ path }) => path);
+    throw thrown;
+  }
+}
+
+describe('the configuration of a replica', () => {
+  it('needs no more than its stores', () => {
+    const configuration = checkConfiguration('test', STORES, replicaSchema);
+    expect(configuration.roles).toEqual(ROLES);
+    expect(configuration.instances).toEqual([{ name: '', actionCacheUpdates: true, execution: true }]);
+  });
+
+  it('takes the examples of docs/operating.md', () => {
+    const text = readFileSync(new URL('../../docs/operating.md', import.meta.url), 'utf8');
+    const examples = [...text.matchAll(/```yaml\n(.*?)```/gs)].map((match) => match[1] ?? '');
+    expect(examples).not.toHaveLength(0);
+    for (const example of examples) expect(pathsOf(parseYaml('example', example, { environment: {} }))).toEqual([]);
+  });
+
+  it('refuses what does not go together, each with its path', () => {
+    const doubled = { ...STORES, instances: [{ name: 'a' }, { name: 'a' }] };
+    expect(pathsOf(doubled)).toEqual(['instances[1].name']);
+    const tooLong = { ...STORES, limits: { maxBatchTotalBytes: 8 * 1024 * 1024 } };
+    expect(pathsOf(tooLong)).toEqual(['server.maxReceiveMessageBytes']);
+  });
+
+  it('refuses a folder that two stores would share', () => {
+    const disk = { kind: 'disk', directory: '/data/a' };
+    const blobs = {
+      kind: 'size-split',
+      small: disk,
+      large: { kind: 'read-only', store: { ...disk, directory: '/data/a/' } },
+    };
+    const actionCache = { kind: 'disk', directory: '/data/x/../a' };
+    expect(pathsOf({ blobs, actionCache })).toEqual(['blobs.large.store.directory', 'actionCache.directory']);
+  });
+  it('names unknown kinds, roles and addresses at once', () => {
+    const wrong = {
+      blobs: { kind: 'tape' },
+      actionCache: { kind: 'memory' },
+      roles: ['x'],
+      server: { listen: 'here' },
+    };
+    expect(pathsOf(wrong).sort()).toEqual(['blobs.kind', 'roles[0]', 'server.listen']);
+  });
+});
+
+describe('the embedded configuration', () => {
+  const defaults = { cores: 4, maxSizeBytes: 32 * 1024 ** 3 };
+
+  it('lays the file upon what suits the machine, and flags upon the file', () => {
+    const file = { worker: { slots: 2, network: true }, server: { listen: '127.0.0.1:1', drainSeconds: 7 } };
+    const configuration = embeddedConfiguration('t', file, { dataDirectory: '/data', port: 0 }, defaults);
+    expect(configuration.worker).toMatchObject({ slots: 2, network: true, directory: '/data/worker' });
+    expect(configuration.server).toMatchObject({ listen: '127.0.0.1:0', drainSeconds: 7 });
+    expect(configuration.blobs).toMatchObject({ kind: 'disk', directory: '/data/blobs' });
+  });
+
+  it('shares the room between blobs and results', () => {
+    const options = { dataDirectory: '/data', maxSizeBytes: 3200 * 1024 ** 2 };
+    const { blobs, actionCache } = embeddedConfiguration('t', undefined, options, defaults);
+    expect(blobs).toMatchObject({ maximumSizeBytes: 3100 * 1024 ** 2 });
+    expect(actionCache).toMatchObject({ maximumSizeBytes: 100 * 1024 ** 2 });
+  });
+  it('refuses one size for a composed store', () => {
+    const file = { blobs: { kind: 'read-only', store: { kind: 'memory' } } };
+    const options = { dataDirectory: '/data', maxSizeBytes: 1024 ** 3 };
+    expect(() => embeddedConfiguration('t', file, options, defaults)).toThrow('blobs: --max-size');
+  });
+});

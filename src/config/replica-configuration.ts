@@ -1,0 +1,142 @@
+import { resolve } from 'node:path';
+import { z } from 'zod';
+import { rabbitmqSchema } from '../adapters/broker/rabbitmq/rabbitmq-configuration.ts';
+import { redisSchema } from '../adapters/state/redis/redis-configuration.ts';
+import { uploadsSchema } from '../adapters/upload/uploads-configuration.ts';
+import { MAX_INSTANCE_NAME_LENGTH } from '../domain/instance-name.ts';
+import { actionCacheSchema, type BlobStoreConfiguration, blobStoreSchema, partsOf } from './blob-storage-schema.ts';
+import { formatPath } from './configuration-error.ts';
+import { platformSchema, schedulingSchema } from './scheduling-schema.ts';
+import { serverSchema } from './server-schema.ts';
+import { workerShape } from './worker-schema.ts';
+
+/** What a replica may be; it may be several. */
+export const ROLES = ['execution', 'operations', 'bots', 'cas', 'action-cache'] as const;
+
+export type Role = (typeof ROLES)[number];
+
+const instanceSchema = z.strictObject({
+  name: z
+    .string()
+    .max(MAX_INSTANCE_NAME_LENGTH)
+    .describe('As clients give it, such as `main` or `teams/compiler`; may be empty.'),
+  actionCacheUpdates: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Whether clients may write results into the action cache; default true. Those of bots are kept in any case.',
+    ),
+  execution: z.boolean().default(true).describe('Whether actions are run for this instance; default true.'),
+});
+
+const limitsSchema = z
+  .strictObject({
+    maxBatchTotalBytes: z
+      .int()
+      .min(64 * 1024)
+      .default(4 * 1024 * 1024 - 64 * 1024)
+      .describe('Total size of the blobs of one batch, in bytes; advertised to clients; default 4 MiB - 64 KiB.'),
+    maxBlobSizeBytes: z
+      .int()
+      .min(0)
+      .default(0)
+      .describe('The largest blob that may be uploaded, in bytes; advertised; default 0: no limit but the storage.'),
+  })
+  .prefault({});
+
+const replicaShape = {
+  roles: z
+    .array(z.enum(ROLES))
+    .min(1)
+    .default([...ROLES])
+    .describe('Which parts of the service this replica is; default all.'),
+  server: serverSchema,
+  instances: z
+    .array(instanceSchema)
+    .min(1)
+    .default([{ name: '', actionCacheUpdates: true, execution: true }])
+    .describe('The name spaces that are served; default one, with the empty name.'),
+  limits: limitsSchema,
+  platform: platformSchema,
+  scheduling: schedulingSchema,
+  redis: redisSchema.optional(),
+  rabbitmq: rabbitmqSchema.optional(),
+  blobs: blobStoreSchema,
+  actionCache: actionCacheSchema,
+  uploads: uploadsSchema,
+};
+
+/** All that one replica is told. */
+export const replicaSchema = z.strictObject(replicaShape).check(checkReplica);
+
+export type ReplicaConfiguration = z.output<typeof replicaSchema>;
+
+/** The embedded grid: one replica with all roles, and a worker beside it. */
+export const gridSchema = z
+  .strictObject({
+    ...replicaShape,
+    worker: z.strictObject(workerShape).describe('The worker of the grid; works for `server.listen`.'),
+  })
+  .check(checkReplica);
+
+export type GridConfiguration = z.output<typeof gridSchema>;
+
+/** Digests and framing of a batch of many small blobs. */
+const BATCH_OVERHEAD_BYTES = 64 * 1024;
+
+/** What holds between settings. */
+function checkReplica(context: z.core.ParsePayload<z.output<z.ZodObject<typeof replicaShape>>>): void {
+  const { server, limits, instances, blobs, actionCache, redis, rabbitmq } = context.value;
+  if ((redis === undefined) !== (rabbitmq === undefined)) {
+    const missing = redis === undefined ? 'redis' : 'rabbitmq';
+    context.issues.push({
+      code: 'custom',
+      input: undefined,
+      path: [missing],
+      message: 'redis and rabbitmq go together: with neither, jobs and queues live in this one process',
+    });
+  }
+  if (server.maxReceiveMessageBytes < limits.maxBatchTotalBytes + BATCH_OVERHEAD_BYTES) {
+    context.issues.push({
+      code: 'custom',
+      input: server.maxReceiveMessageBytes,
+      path: ['server', 'maxReceiveMessageBytes'],
+      message: `must be at least ${BATCH_OVERHEAD_BYTES} above limits.maxBatchTotalBytes (${limits.maxBatchTotalBytes})`,
+    });
+  }
+  const folders = foldersOf(blobs, ['blobs']);
+  if (actionCache.kind === 'disk') folders.push({ path: ['actionCache', 'directory'], folder: actionCache.directory });
+  for (const [index, { path, folder }] of folders.entries()) {
+    const first = folders.findIndex((each) => resolve(each.folder) === resolve(folder));
+    if (first === index) continue;
+    context.issues.push({
+      code: 'custom',
+      input: folder,
+      path: [...path],
+      message: `is the folder of ${formatPath(folders[first]?.path ?? [])}; each store needs its own`,
+    });
+  }
+  const names = new Set<string>();
+  for (const [index, { name }] of instances.entries()) {
+    if (names.has(name)) {
+      context.issues.push({
+        code: 'custom',
+        input: name,
+        path: ['instances', index, 'name'],
+        message: `instance '${name}' comes twice`,
+      });
+    }
+    names.add(name);
+  }
+}
+
+interface Folder {
+  readonly path: readonly PropertyKey[];
+  readonly folder: string;
+}
+
+/** The folders of a store and of all its parts. */
+function foldersOf(store: BlobStoreConfiguration, path: readonly PropertyKey[]): Folder[] {
+  if (store.kind === 'disk') return [{ path: [...path, 'directory'], folder: store.directory }];
+  return partsOf(store).flatMap((part) => foldersOf(part.store, [...path, ...part.path]));
+}

@@ -1,0 +1,69 @@
+import { z } from 'zod';
+
+const MIB = 1024 * 1024;
+
+/** How the gRPC server meets its clients. */
+export const serverSchema = z
+  .strictObject({
+    listen: z
+      .string()
+      .regex(/^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/, 'must be HOST:PORT, such as 127.0.0.1:50051 or [::]:50051')
+      .default('127.0.0.1:50051')
+      .describe('Host and port to listen on; default 127.0.0.1:50051. Port 0 takes a free one, which is logged.'),
+    maxReceiveMessageBytes: z
+      .int()
+      .min(64 * 1024)
+      .max(256 * MIB)
+      .default(8 * MIB)
+      .describe(
+        'The longest message that is taken, in bytes; default 8 MiB. Longer ones are answered RESOURCE_EXHAUSTED. ' +
+          'Must exceed limits.maxBatchTotalBytes, for a batch is longer than its blobs.',
+      ),
+    streamWindowBytes: z
+      .int()
+      .min(65_535)
+      .max(2 ** 31 - 1)
+      .default(4 * MIB)
+      .describe(
+        'How much a client may send ahead on one stream, in bytes; default 4 MiB. An upload moves no more than this in ' +
+          'one time there and back; each running upload may hold as much memory.',
+      ),
+    connectionWindowBytes: z
+      .int()
+      .min(65_535)
+      .max(2 ** 31 - 1)
+      .default(16 * MIB)
+      .describe('The same for all streams of one connection together; default 16 MiB.'),
+    keepaliveTimeSeconds: z
+      .number()
+      .positive()
+      .default(60)
+      .describe(
+        'After how much silence a connection is tried, in seconds; default 60. Must be shorter than what load balancers ' +
+          'and NATs on the way allow.',
+      ),
+    keepaliveTimeoutSeconds: z
+      .number()
+      .positive()
+      .default(20)
+      .describe('How long the answer to that may take before the connection counts as lost, in seconds; default 20.'),
+    maxConnectionAgeSeconds: z
+      .number()
+      .positive()
+      .optional()
+      .describe(
+        'After how long a connection is closed in good order, so that clients spread over new replicas; default never. ' +
+          'Calls that run on it are left to end.',
+      ),
+    drainSeconds: z
+      .number()
+      .min(0)
+      .default(30)
+      .describe(
+        'How long a stop waits for running calls and actions before it ends them, in seconds; default 30. Shorter than ' +
+          'what the orchestrator waits before it kills.',
+      ),
+  })
+  .prefault({});
+
+export type ServerConfiguration = z.output<typeof serverSchema>;

@@ -1,0 +1,26 @@
+import { isFinished, type Job } from '../job.ts';
+import type { JobEffect } from './effect.ts';
+import type { JobEventOf } from './event.ts';
+import { offer, refused } from './tell.ts';
+import type { Transition } from './transition.ts';
+import { withWatch } from './watch.ts';
+
+/** Whether a further Execute of the same action may share this job. */
+export function isJoinable(job: Job): boolean {
+  return !job.doNotCache && !isFinished(job);
+}
+
+/** One more operation. One that is more urgent raises the job, and a queued job is offered anew at its new place. */
+export function joinJob(job: Job, event: JobEventOf<'join'>, now: number): Transition {
+  if (!isJoinable(job)) return refused(job);
+  const { operation, watch } = event;
+  const raised = operation.priority < job.priority;
+  const joined: Job = {
+    ...job,
+    priority: raised ? operation.priority : job.priority,
+    operations: [...job.operations, { ...operation, createdAt: now, cancelledAt: undefined }],
+  };
+  const next = watch === undefined ? joined : withWatch(joined, watch, now);
+  const effects: JobEffect[] = raised && job.state === 'queued' ? [offer(next)] : [];
+  return { next, effects, accepted: true };
+}

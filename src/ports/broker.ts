@@ -1,0 +1,106 @@
+import type { JobState, PlainDigest } from '../domain/job.ts';
+import type { Capability } from '../domain/platform.ts';
+import type { BuildLabels, WorkMessage, WorkQueueName } from '../domain/work.ts';
+
+/** What an idle bot can run. */
+export interface WorkInterest {
+  readonly instanceName: string;
+  readonly capability: Capability;
+}
+
+/** A work message in hand. Exactly one of the two verbs must be called. */
+export interface WorkDelivery {
+  readonly work: WorkMessage;
+  /** The assignment stands, or the message is void. */
+  acknowledge(): void;
+  /** The message could not be placed: back to its place in the queue, for anyone. */
+  giveBack(): void;
+}
+
+/** What one replica tells another. Hints: who gets one reads the record. */
+export type ReplicaUpdate =
+  | { readonly kind: 'job-changed'; readonly jobId: string; readonly version: number }
+  | { readonly kind: 'lease-ended'; readonly botSessionName: string; readonly leaseId: string };
+
+/** What the tap shows: one for every change of a job's state. */
+export interface JobEventMessage extends BuildLabels {
+  readonly jobId: string;
+  readonly instanceName: string;
+  readonly state: JobState;
+  readonly attempts: number;
+  readonly actionDigest: PlainDigest;
+  readonly requirement: string;
+  readonly botId: string | undefined;
+  readonly at: number;
+}
+
+/** A job that nobody will run any more unless an operator sends it again. */
+export interface DeadLetter {
+  readonly work: WorkMessage;
+  readonly reason: string;
+}
+
+export interface WorkQueueState {
+  readonly queue: WorkQueueName;
+  readonly waiting: number;
+  /** Bots of this replica that wait and fit. */
+  readonly idleBots: number;
+  readonly paused: boolean;
+}
+
+/**
+ * What carries work to bots, and hints between replicas.
+ *
+ * Nothing that it does decides anything: messages may be lost, doubled, late or out of order.
+ *
+ * Rules that every implementation keeps, and that its suite checks:
+ * - A bot gets only work whose requirement its capability covers, in its instance; lower priority numbers first, ties
+ *   by time of queueing, across all queues that it fits as well as the carrier can.
+ * - Work that waits goes to a bot that fits and waits, with no poll in between.
+ * - One delivery at a time for one message; what is given back goes to another.
+ * - The cost of a message does not grow with the number of messages, queues or bots.
+ */
+export interface Broker {
+  /**
+   * Offers work; resolves once the carrier has it. The same job again takes the place of the earlier offer where the
+   * carrier can do that.
+   *
+   * @throws RESOURCE_EXHAUSTED with RetryInfo when the queue is full; UNAVAILABLE with RetryInfo when the carrier is.
+   */
+  offerWork(work: WorkMessage, signal: AbortSignal): Promise<void>;
+
+  /** The offer is void. A carrier that cannot take it back does nothing. */
+  withdrawWork(queue: WorkQueueName, jobId: string): void;
+
+  /**
+   * Whether nothing waits in the queue, as far as the carrier knows; may be some seconds old. A job that waits though its
+   * queue is empty has lost its message: the queue was purged or deleted, or the carrier lost it.
+   */
+  isEmpty(queue: WorkQueueName, signal: AbortSignal): Promise<boolean>;
+
+  /** The best work that waits for such a bot now, or undefined. */
+  takeNow(interest: WorkInterest, signal: AbortSignal): Promise<WorkDelivery | undefined>;
+
+  /** The next work for such a bot. Waits until the signal is aborted. @throws the signal's reason. */
+  takeNext(interest: WorkInterest, signal: AbortSignal): Promise<WorkDelivery>;
+
+  /** A paused queue takes work and hands out nothing. Farm-wide, and kept. */
+  setPaused(queue: WorkQueueName, paused: boolean, signal: AbortSignal): Promise<void>;
+
+  /** The queues that are known, in no order. */
+  queues(signal: AbortSignal): Promise<readonly WorkQueueState[]>;
+
+  /** Tells other replicas. May be lost. Never throws. */
+  publishUpdate(replicaIds: readonly string[], update: ReplicaUpdate): void;
+
+  /** Calls the listener for every update sent to this replica. @returns how to stop it. */
+  onUpdate(replicaId: string, listener: (update: ReplicaUpdate) => void): () => void;
+
+  /** Whether anyone would see an event; saves making them. */
+  readonly eventsWanted: boolean;
+  /** Shows an event to whoever taps. May be lost. Never throws. */
+  publishEvent(event: JobEventMessage): void;
+
+  /** Puts a letter where operators find it. Never throws. */
+  publishDeadLetter(letter: DeadLetter): void;
+}

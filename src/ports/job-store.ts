@@ -1,0 +1,89 @@
+import type { Job } from '../domain/job.ts';
+import type { JobEffect } from '../domain/job-machine/effect.ts';
+import type { JobEvent, Submission, Watch } from '../domain/job-machine/event.ts';
+import type { OperationQuery, SortKey } from '../domain/operation-query.ts';
+
+/** A change that stands, and what must follow it. */
+export interface AppliedEvent {
+  /** The job afterwards; undefined where its record was forgotten. */
+  readonly job: Job | undefined;
+  /** To be carried out by the caller, then settled. Should the caller die, `due` brings up again what was not settled. */
+  readonly effects: readonly JobEffect[];
+  /** Whether the event counted. */
+  readonly accepted: boolean;
+}
+
+export interface Submitted extends AppliedEvent {
+  readonly job: Job;
+  /** Whether an unfinished job was joined. */
+  readonly joined: boolean;
+}
+
+export interface OperationPage {
+  /** Pairs of a job and the id of one of its operations, in the query's order. */
+  readonly operations: ReadonlyArray<{ readonly job: Job; readonly operationId: string }>;
+  /** Where the next page begins; undefined after the last. */
+  readonly next: SortKey | undefined;
+}
+
+export interface JobCounts {
+  readonly queued: number;
+  readonly leased: number;
+  readonly finished: number;
+}
+
+/**
+ * What is true of jobs and operations.
+ *
+ * Rules that every implementation keeps, and that its suite checks:
+ * - A record changes by the job machine alone, in one atomic step for each event, in the order in which events come.
+ * - Time is the store's own; callers send durations.
+ * - Records are plain values. Whoever gets one gets a value that later events don't change.
+ * - Each unfinished job has a deadline under which `due` finds it; each finished one is forgotten after its retention,
+ *   or earlier where the store's bound on finished records asks for it, the oldest first.
+ * - Everything of one job lies in the shard that begins its id: one atomic step touches no other.
+ */
+export interface JobStore {
+  /**
+   * Joins the unfinished job of the same instance and action, unless it must not be shared; else makes one.
+   *
+   * @throws RESOURCE_EXHAUSTED when the store takes no more jobs; UNAVAILABLE when it can't be reached.
+   */
+  submit(submission: Submission, signal: AbortSignal): Promise<Submitted>;
+
+  /** Applies one event. Undefined where the job is not known. */
+  apply(jobId: string, event: JobEvent, signal: AbortSignal): Promise<AppliedEvent | undefined>;
+
+  get(jobId: string, signal: AbortSignal): Promise<Job | undefined>;
+
+  /** The job of an operation. @param operationId a sharded id. */
+  getByOperation(operationId: string, signal: AbortSignal): Promise<Job | undefined>;
+
+  /**
+   * The effects of the change that made this version were carried out. Only `offer` and `dead-letter` need it: a lost
+   * `notify` or `end-lease` costs seconds, and a lost `check-fit` comes again.
+   */
+  settle(jobId: string, version: number, signal: AbortSignal): Promise<void>;
+
+  /**
+   * Says for many jobs at once that a replica still streams them, and gives those that changed since the version that
+   * the replica knows: a lost update costs no more than the time between two calls. Jobs that are gone come back in
+   * `gone`.
+   */
+  refreshWatches(
+    known: ReadonlyArray<{ readonly jobId: string; readonly version: number }>,
+    watch: Watch,
+    signal: AbortSignal,
+  ): Promise<{ readonly changed: readonly Job[]; readonly gone: readonly string[] }>;
+
+  /**
+   * Ids of jobs whose deadline has passed or whose effects were not settled in time, the earliest first. Each is given
+   * to one caller, and to another only if it is still due some seconds later.
+   */
+  due(limit: number, signal: AbortSignal): Promise<readonly string[]>;
+
+  /** Operations that fit a query. @param after where the page before said that the next begins. */
+  list(query: OperationQuery, limit: number, after: SortKey | undefined, signal: AbortSignal): Promise<OperationPage>;
+
+  count(signal: AbortSignal): Promise<JobCounts>;
+}

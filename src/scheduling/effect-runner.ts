@@ -1,0 +1,158 @@
+import type { Job } from '../domain/job.ts';
+import type { JobEffect } from '../domain/job-machine/effect.ts';
+import type { JobEvent } from '../domain/job-machine/event.ts';
+import { buildLabels, offer } from '../domain/job-machine/tell.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import type { BotSessionStore } from '../ports/bot-session-store.ts';
+import type { Broker, ReplicaUpdate } from '../ports/broker.ts';
+import type { AppliedEvent, JobStore } from '../ports/job-store.ts';
+import { describeUnmet } from './fit-check.ts';
+import type { PollRegistry } from './poll-registry.ts';
+import type { WatchHub } from './watch-hub.ts';
+
+export interface EffectRunnerOptions {
+  readonly jobs: JobStore;
+  readonly sessions: BotSessionStore;
+  readonly broker: Broker;
+  readonly hub: WatchHub;
+  readonly polls: PollRegistry;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly replicaId: string;
+}
+
+/** The version of a record that is gone: younger than any that a watcher knows. */
+const FORGOTTEN = Number.MAX_SAFE_INTEGER;
+
+/**
+ * Carries out what must follow a change of a job: write, then tell.
+ *
+ * Watchers and polls of this replica are told directly, those of others through the broker.
+ */
+export class EffectRunner {
+  readonly #options: EffectRunnerOptions;
+  readonly #never = new AbortController().signal;
+
+  constructor(options: EffectRunnerOptions) {
+    this.#options = options;
+  }
+
+  /** Applies an event and carries out its effects. Undefined where the job is not known. */
+  async apply(jobId: string, event: JobEvent, signal: AbortSignal): Promise<AppliedEvent | undefined> {
+    const applied = await this.#options.jobs.apply(jobId, event, signal);
+    if (applied !== undefined) this.runLater(jobId, applied);
+    return applied;
+  }
+
+  /** Carries out effects without waiting; what fails is logged, and comes up again by its deadline. */
+  runLater(jobId: string, applied: AppliedEvent): void {
+    if (applied.effects.length === 0) return;
+    this.run(jobId, applied).catch((cause: unknown) => {
+      this.#options.logger.warn({ jobId, err: cause }, 'could not carry out what follows a change; it will be redone');
+    });
+  }
+
+  /** @throws what the broker throws on an offer. */
+  async run(jobId: string, { job, effects }: AppliedEvent): Promise<void> {
+    if (effects.length === 0) return;
+    let mustSettle = false;
+    for (const effect of effects) {
+      mustSettle ||= effect.type === 'offer' || effect.type === 'dead-letter';
+      await this.#carryOut(jobId, job, effect);
+    }
+    if (mustSettle && job !== undefined) await this.#options.jobs.settle(jobId, job.version, this.#never);
+  }
+
+  /** Takes in what another replica tells. */
+  async receive(update: ReplicaUpdate): Promise<void> {
+    switch (update.kind) {
+      case 'job-changed':
+        await this.#options.hub.jobChangedElsewhere(update.jobId, update.version);
+        break;
+      case 'lease-ended':
+        this.#options.polls.wake(update.botSessionName);
+        break;
+    }
+  }
+
+  async #carryOut(jobId: string, job: Job | undefined, effect: JobEffect): Promise<void> {
+    const { broker } = this.#options;
+    switch (effect.type) {
+      case 'offer':
+        await broker.offerWork(effect.work, this.#never);
+        break;
+      case 'withdraw':
+        broker.withdrawWork(effect.queue, jobId);
+        break;
+      case 'notify':
+        this.#notify(jobId, job, effect.replicaIds);
+        break;
+      case 'end-lease':
+        await this.#endLease(effect.botSessionName, effect.leaseId);
+        break;
+      case 'dead-letter':
+        if (job !== undefined) this.#deadLetter(job, effect.reason);
+        break;
+      case 'check-fit':
+        if (job !== undefined) await this.#checkFit(job);
+        break;
+    }
+  }
+
+  #notify(jobId: string, job: Job | undefined, replicaIds: readonly string[]): void {
+    const { broker, hub, replicaId, clock } = this.#options;
+    if (job === undefined) hub.jobGone(jobId);
+    else hub.jobChanged(job);
+    const others = replicaIds.filter((each) => each !== replicaId);
+    if (others.length > 0) {
+      broker.publishUpdate(others, { kind: 'job-changed', jobId, version: job?.version ?? FORGOTTEN });
+    }
+    if (job === undefined || !broker.eventsWanted) return;
+    broker.publishEvent({
+      jobId: job.id,
+      instanceName: job.instanceName,
+      state: job.state,
+      attempts: job.attempts,
+      actionDigest: job.actionDigest,
+      requirement: job.requirement.key,
+      botId: job.lease?.botId,
+      at: clock.now(),
+      ...buildLabels(job),
+    });
+  }
+
+  async #endLease(botSessionName: string, leaseId: string): Promise<void> {
+    const { broker, polls, sessions, replicaId } = this.#options;
+    if (polls.wake(botSessionName)) return;
+    const session = await sessions.get(botSessionName, this.#never);
+    if (session === undefined || session.replicaId === replicaId) return;
+    broker.publishUpdate([session.replicaId], { kind: 'lease-ended', botSessionName, leaseId });
+  }
+
+  #deadLetter(job: Job, reason: string): void {
+    const effect = offer(job);
+    if (effect.type !== 'offer') return;
+    this.#options.broker.publishDeadLetter({ work: { ...effect.work, attempt: job.attempts }, reason });
+    this.#options.logger.warn({ jobId: job.id, reason }, 'a job failed');
+  }
+
+  async #checkFit(job: Job): Promise<void> {
+    const offers = await this.#options.sessions.offers(job.instanceName, this.#never);
+    const unmet = describeUnmet(job.requirement, job.instanceName, offers);
+    const applied = await this.#options.jobs.apply(job.id, { type: 'fit', unmet }, this.#never);
+    if (applied === undefined) return;
+    await this.run(job.id, applied);
+    if (unmet === undefined && applied.job?.state === 'queued') await this.#replaceLostOffer(applied.job);
+  }
+
+  /** Messages are hints, and may be gone: a queue is purged or deleted, a broker comes back without them. */
+  async #replaceLostOffer(job: Job): Promise<void> {
+    const { broker, logger } = this.#options;
+    if (!(await broker.isEmpty(job, this.#never))) return;
+    const effect = offer(job);
+    if (effect.type !== 'offer') return;
+    logger.info({ jobId: job.id }, 'offered again: the job waits, and its work queue is empty');
+    await broker.offerWork(effect.work, this.#never);
+  }
+}

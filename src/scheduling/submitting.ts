@@ -1,0 +1,107 @@
+import type { Job, PlainDigest } from '../domain/job.ts';
+import type { InlineWishes } from '../domain/operation.ts';
+import type { Outcome } from '../domain/outcome.ts';
+import type { Requirement } from '../domain/platform.ts';
+import type { RequestMetadata } from '../domain/request-metadata.ts';
+import { createShardedId, shardOfHash } from '../domain/shard.ts';
+import type { IdGenerator } from '../lib/ids.ts';
+import type { JobStore } from '../ports/job-store.ts';
+import type { EffectRunner } from './effect-runner.ts';
+import type { SchedulingSettings } from './settings.ts';
+import type { JobWatch, WatchHub } from './watch-hub.ts';
+
+/** What a client wants executed, checked. */
+export interface ExecutionWish {
+  /** From `newOperationId`. */
+  readonly operationId: string;
+  readonly instanceName: string;
+  readonly actionDigest: PlainDigest;
+  /** The encoded Action. */
+  readonly action: Uint8Array;
+  readonly requirement: Requirement;
+  readonly priority: number;
+  readonly doNotCache: boolean;
+  /** Action.timeout in milliseconds; undefined for the greatest allowed. */
+  readonly timeout: number | undefined;
+  readonly requestMetadata: RequestMetadata | undefined;
+  readonly inline: InlineWishes;
+  /** The answer, where the action cache had it. */
+  readonly cached: Outcome | undefined;
+}
+
+export interface SubmittingOptions {
+  readonly jobs: JobStore;
+  readonly effects: EffectRunner;
+  readonly hub: WatchHub;
+  readonly ids: IdGenerator;
+  readonly replicaId: string;
+  readonly settings: SchedulingSettings;
+}
+
+/** Brings an Execute to the job store and its job to the broker, and follows it. */
+export class Submitting {
+  readonly #options: SubmittingOptions;
+
+  constructor(options: SubmittingOptions) {
+    this.#options = options;
+  }
+
+  /** An id for the operation, known before the job is: clients hear of it while the cache is looked up. */
+  newOperationId(actionHash: string): string {
+    return createShardedId(shardOfHash(actionHash), this.#options.ids);
+  }
+
+  /**
+   * @returns the watch, which already holds the job; the caller disposes of it.
+   * @throws RESOURCE_EXHAUSTED or UNAVAILABLE, with RetryInfo, when store or broker take no more; nothing is left behind.
+   */
+  async submit(wish: ExecutionWish, signal: AbortSignal): Promise<{ readonly job: Job; readonly watch: JobWatch }> {
+    const { jobs, effects, hub, ids, replicaId, settings } = this.#options;
+    const { operationId, requestMetadata, inline, timeout, ...rest } = wish;
+    const submitted = await jobs.submit(
+      {
+        ...rest,
+        jobId: createShardedId(shardOfHash(wish.actionDigest.hash), ids),
+        policy: {
+          maxAttempts: settings.maxAttempts,
+          queueTimeout: settings.queueTimeout,
+          executionTimeout: (timeout ?? settings.maxExecutionTimeout) + settings.executionTimeoutMargin,
+          abandonAfter: settings.abandonAfter,
+          unservedGrace: settings.unservedGrace,
+          retention: settings.retention,
+        },
+        operation: { id: operationId, priority: wish.priority, requestMetadata, inline },
+        watch: { replicaId, milliseconds: hub.watchMilliseconds },
+      },
+      signal,
+    );
+    const watch = hub.open(submitted.job.id);
+    try {
+      watch.feed(submitted.job);
+      // A job that others already know may have changed before its watch was open.
+      if (submitted.joined) watch.feed((await jobs.get(submitted.job.id, signal)) ?? submitted.job);
+      await effects.run(submitted.job.id, submitted);
+      return { job: submitted.job, watch };
+    } catch (cause) {
+      watch[Symbol.dispose]();
+      await effects.apply(submitted.job.id, { type: 'delete-operation', operationId }, new AbortController().signal);
+      throw cause;
+    }
+  }
+
+  /** Follows the job of an operation that someone submitted earlier. Undefined where it is not known. */
+  async follow(operationId: string, signal: AbortSignal): Promise<JobWatch | undefined> {
+    const { jobs, hub, replicaId } = this.#options;
+    const known = await jobs.getByOperation(operationId, signal);
+    if (known === undefined) return undefined;
+    const watch = hub.open(known.id);
+    try {
+      const event = { type: 'watch', watch: { replicaId, milliseconds: hub.watchMilliseconds } } as const;
+      watch.feed((await jobs.apply(known.id, event, signal))?.job ?? known);
+      return watch;
+    } catch (cause) {
+      watch[Symbol.dispose]();
+      throw cause;
+    }
+  }
+}

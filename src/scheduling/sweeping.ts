@@ -1,0 +1,84 @@
+import type { Clock, Timer } from '../lib/clock.ts';
+import type { Service } from '../lib/lifecycle.ts';
+import type { Logger } from '../lib/log.ts';
+import type { JobStore } from '../ports/job-store.ts';
+import type { BotSessions } from './bot-sessions.ts';
+import type { EffectRunner } from './effect-runner.ts';
+import type { SchedulingSettings } from './settings.ts';
+import type { WatchHub } from './watch-hub.ts';
+
+export interface SweepingOptions {
+  readonly jobs: JobStore;
+  readonly botSessions: BotSessions;
+  readonly effects: EffectRunner;
+  readonly hub: WatchHub;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly settings: SchedulingSettings;
+}
+
+/** How many are taken from the store in one call. */
+const BATCH = 500;
+
+/** Batches in one sweep: one that can't keep up lets others have the processor, and goes on at the next. */
+const BATCHES_PER_SWEEP = 20;
+
+/**
+ * Looks for deadlines that have passed: of leases, sessions, queueing, running, abandonment, retention. Any replica
+ * sweeps for all; what is due is handed to one of them.
+ */
+export class Sweeping implements Service {
+  readonly name = 'sweeps';
+  readonly #options: SweepingOptions;
+  readonly #never = new AbortController().signal;
+  #timer: Timer | undefined;
+  #running: Promise<void> = Promise.resolve();
+  #stopped = false;
+  #refreshedAt: number;
+
+  constructor(options: SweepingOptions) {
+    this.#options = options;
+    this.#refreshedAt = options.clock.monotonic();
+  }
+
+  async start(_signal: AbortSignal): Promise<void> {
+    this.#arm();
+  }
+
+  async stop(_force: AbortSignal): Promise<void> {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    await this.#running;
+  }
+
+  /** One sweep. */
+  async sweep(): Promise<void> {
+    const { jobs, botSessions, effects } = this.#options;
+    for (let i = 0; i < BATCHES_PER_SWEEP && !this.#stopped; i++) {
+      if ((await botSessions.expire(BATCH, this.#never)) < BATCH) break;
+    }
+    for (let i = 0; i < BATCHES_PER_SWEEP && !this.#stopped; i++) {
+      const due = await jobs.due(BATCH, this.#never);
+      for (const jobId of due) await effects.apply(jobId, { type: 'tick' }, this.#never);
+      if (due.length < BATCH) break;
+    }
+    await this.#refreshWatches();
+  }
+
+  async #refreshWatches(): Promise<void> {
+    const { clock, hub, settings } = this.#options;
+    const now = clock.monotonic();
+    if (now - this.#refreshedAt < settings.watchRefreshInterval) return;
+    this.#refreshedAt = now;
+    await hub.refresh();
+  }
+
+  #arm(): void {
+    if (this.#stopped) return;
+    this.#timer = this.#options.clock.setTimer(this.#options.settings.sweepInterval, () => {
+      this.#running = this.sweep()
+        .catch((cause: unknown) => this.#options.logger.error({ err: cause }, 'a sweep failed; the next goes on'))
+        .finally(() => this.#arm());
+    });
+  }
+}

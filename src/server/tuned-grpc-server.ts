@@ -1,0 +1,67 @@
+import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import { Server, type ServerOptions } from '@grpc/grpc-js';
+
+/** How much a client may send ahead of what has been read. */
+export interface FlowControlOptions {
+  /**
+   * Bytes on one stream. With the 64 KiB that HTTP/2 begins with, an upload over a link of 10 ms there and back moves
+   * 3 MB/s; with 4 MiB, some 90.
+   */
+  readonly streamWindowBytes: number;
+  /** Bytes on one connection, of all its streams together. Greater, so that one slow stream does not stop the others. */
+  readonly connectionWindowBytes: number;
+}
+
+/** What grpc-js keeps to itself and has no option for. A test fails when an update of it moves them. */
+interface Internals {
+  readonly commonServerOptions: { settings?: Record<string, number> };
+  createHttp2Server(...args: readonly unknown[]): Http2Server;
+}
+
+/** The longest deadline that grpc-js understands: it counts milliseconds in 32 bits, and wraps. */
+const LONGEST_DEADLINE_MS = 2 ** 31 - 1;
+
+/**
+ * A server of grpc-js whose HTTP/2 windows fit links with latency, that bears absurdly long deadlines, and that knows
+ * its connections.
+ */
+export class TunedGrpcServer extends Server {
+  readonly #sessions = new Set<ServerHttp2Session>();
+
+  constructor(options: ServerOptions, flowControl: FlowControlOptions) {
+    super(options);
+    const internals = this as unknown as Internals;
+    internals.commonServerOptions.settings = {
+      ...internals.commonServerOptions.settings,
+      initialWindowSize: flowControl.streamWindowBytes,
+    };
+    const createHttp2Server = internals.createHttp2Server.bind(this);
+    internals.createHttp2Server = (...args) => {
+      const http2Server = createHttp2Server(...args);
+      http2Server.prependListener('session', (session: ServerHttp2Session) => {
+        session.setLocalWindowSize(flowControl.connectionWindowBytes);
+        this.#sessions.add(session);
+        session.once('close', () => this.#sessions.delete(session));
+      });
+      http2Server.prependListener('stream', (_stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+        capDeadline(headers);
+      });
+      return http2Server;
+    };
+  }
+
+  /** Ends every connection at once; `forceShutdown` of grpc-js finds them only where channelz is on. */
+  destroyConnections(): void {
+    for (const session of this.#sessions) session.destroy();
+  }
+}
+
+const MILLISECONDS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000 };
+
+/** Drops a deadline that is longer than can be counted: who waits for 25 days waits forever. */
+function capDeadline(headers: IncomingHttpHeaders): void {
+  const timeout = headers['grpc-timeout'];
+  if (typeof timeout !== 'string') return;
+  const milliseconds = Number.parseInt(timeout, 10) * (MILLISECONDS[timeout.at(-1) ?? ''] ?? 0);
+  if (milliseconds > LONGEST_DEADLINE_MS) delete headers['grpc-timeout'];
+}

@@ -1,0 +1,104 @@
+import { FastCdc2020, type FastCdc2020Parameters } from '../domain/chunking/fast-cdc-2020.ts';
+import { type Digest, digestKey, digestOf, isEmptyDigest } from '../domain/digest.ts';
+import { invalidArgument, notFound } from '../domain/status-error.ts';
+import type { BlobStore } from '../ports/blob-store.ts';
+
+/** What REAPI recommends, and Capabilities tells: clients share chunks only where all cut alike. */
+export const CHUNKING: FastCdc2020Parameters = { averageBytes: 512 * 1024, seed: 0 };
+
+const chunker = new FastCdc2020(CHUNKING);
+
+/**
+ * Cuts a blob and stores its chunks, one in memory at a time.
+ *
+ * A blob no larger than a chunk may be is its own and only chunk, as clients leave such blobs whole.
+ *
+ * @returns the digests of the chunks in order; none for the empty blob.
+ * @throws NOT_FOUND when the blob is not stored; RESOURCE_EXHAUSTED when there is no room for the chunks.
+ */
+export async function splitIntoChunks(blobs: BlobStore, digest: Digest, signal: AbortSignal): Promise<Digest[]> {
+  if (isEmptyDigest(digest)) return [];
+  if (digest.sizeBytes <= chunker.maximumBytes) {
+    if ((await blobs.findMissing([digest], signal)).length > 0) throw missing(digest);
+    return [digest];
+  }
+  const chunks: Digest[] = [];
+  for await (const data of chunksOf(blobs.read(digest, { offset: 0 }, signal))) {
+    const chunk = digestOf(data, digest.digestFunction);
+    if ((await blobs.findMissing([chunk], signal)).length > 0) await blobs.write(chunk, data, signal);
+    chunks.push(chunk);
+  }
+  return chunks;
+}
+
+/**
+ * Stores the blob that chunks make. The store checks its digest as the bytes come.
+ *
+ * @throws NOT_FOUND when a chunk is missing; INVALID_ARGUMENT when the chunks make another blob; RESOURCE_EXHAUSTED.
+ */
+export async function spliceChunks(
+  blobs: BlobStore,
+  digest: Digest,
+  chunks: readonly Digest[],
+  signal: AbortSignal,
+): Promise<void> {
+  const total = chunks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  if (total !== digest.sizeBytes) {
+    throw invalidArgument('chunk_digests', `the chunks have ${total} bytes, the blob ${digest.sizeBytes}`);
+  }
+  const [absent] = await blobs.findMissing(chunks, signal);
+  if (absent !== undefined) throw missing(absent);
+  if ((await blobs.findMissing([digest], signal)).length > 0) {
+    await blobs.write(digest, concatenated(blobs, chunks, signal), signal);
+  }
+}
+
+async function* concatenated(
+  blobs: BlobStore,
+  chunks: readonly Digest[],
+  signal: AbortSignal,
+): AsyncIterable<Uint8Array> {
+  for (const chunk of chunks) yield* blobs.read(chunk, { offset: 0 }, signal);
+}
+
+async function* chunksOf(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  const window = new Window();
+  for await (const data of source) {
+    for (let at = 0; at < data.byteLength; ) {
+      at += window.fill(data.subarray(at));
+      if (window.full) yield window.take();
+    }
+  }
+  while (window.filled > 0) yield window.take();
+}
+
+/** As many bytes as the chunker has to see for one cut. */
+class Window {
+  readonly #bytes = Buffer.allocUnsafe(chunker.maximumBytes);
+  filled = 0;
+
+  get full(): boolean {
+    return this.filled === this.#bytes.byteLength;
+  }
+
+  /** @returns how many bytes there was room for. */
+  fill(data: Uint8Array): number {
+    const part = data.subarray(0, this.#bytes.byteLength - this.filled);
+    this.#bytes.set(part, this.filled);
+    this.filled += part.byteLength;
+    return part.byteLength;
+  }
+
+  /** The next chunk, in memory of its own: stores keep what they are given. */
+  take(): Uint8Array {
+    const length = chunker.cut(this.#bytes.subarray(0, this.filled));
+    const chunk = Uint8Array.prototype.slice.call(this.#bytes, 0, length);
+    this.#bytes.copyWithin(0, length, this.filled);
+    this.filled -= length;
+    return chunk;
+  }
+}
+
+function missing(digest: Digest) {
+  return notFound(`blob ${digestKey(digest)} is not stored`);
+}

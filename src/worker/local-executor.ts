@@ -1,0 +1,341 @@
+import { appendFileSync, lstatSync, readFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { relative } from 'node:path';
+import { type Digest, digestKey, digestOf } from '../domain/digest.ts';
+import type { DigestFunction } from '../domain/digest-function.ts';
+import { StatusCode } from '../domain/status-code.ts';
+import { invalidArgument, StatusError } from '../domain/status-error.ts';
+import type { Logger } from '../lib/log.ts';
+import type { BlobStore } from '../ports/blob-store.ts';
+import type { Runner, RunOutcome, RunReport } from '../ports/runner.ts';
+import {
+  type Action,
+  type ActionResult,
+  Command,
+  Command_OutputDirectoryFormat,
+} from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
+import { digestFromWire, digestFunctionFromWire, digestToWire } from '../wire/digest.ts';
+import { durationToMilliseconds } from '../wire/time.ts';
+import { addOutputs, emptyActionResult } from './action-result.ts';
+import { uploadMissing } from './blob-uploader.ts';
+import { checkCommand, type RequestedOutputs } from './command-checks.ts';
+import { diskFailure } from './disk-failure.ts';
+import type { ExecutionProgress } from './execution-progress.ts';
+import type { FileCache } from './file-cache.ts';
+import { type InputStager, missingInputs, type StagedInputs } from './input-stager.ts';
+import { type OutputBlob, OutputCollector, type OutputLimits } from './output-collector.ts';
+import { findWorkingDirectory, makeOutputParents } from './output-folders.ts';
+import { packResourceUsage } from './resource-usage.ts';
+import type { WorkFolder, WorkFolders } from './work-folders.ts';
+
+const KILLED_EXIT_CODE = 128 + 9;
+const SIGNAL_EXIT_CODES = 128;
+const MAX_COMMAND_BYTES = 64 * 1024 * 1024;
+
+/** What an action may take, and what holds where it says nothing. */
+export interface ExecutionLimits extends OutputLimits {
+  /** Milliseconds that an action may run that names no timeout. */
+  readonly defaultTimeoutMilliseconds: number;
+  /** The longest timeout that an action may ask for; REAPI has longer ones refused. */
+  readonly maxTimeoutMilliseconds: number;
+  /** Bytes that standard output and standard error may hold, each. */
+  readonly maxLogBytes: number;
+  /** Up to this size standard output and standard error travel in the result, each; larger ones go to the storage. */
+  readonly maxInlineLogBytes: number;
+  /**
+   * Below this the disk counts as full: the bot calls itself unhealthy, and a command that failed is not believed, since
+   * it may have failed for want of room.
+   */
+  readonly minFreeBytes: number;
+  /** Whether actions that don't ask (platform property `network`, `on` or `off`) may reach the network. */
+  readonly network: boolean;
+}
+
+/** What became of an action. */
+export interface ExecutionOutcome {
+  readonly result: ActionResult;
+  /** Set when the action did not come to its end: DEADLINE_EXCEEDED, or FAILED_PRECONDITION beyond a limit. */
+  readonly status: StatusError | undefined;
+}
+
+/** Runs actions: the plain way, without retries, caches of results or reports to anybody. */
+export class LocalExecutor {
+  readonly #blobs: BlobStore;
+  readonly #stager: InputStager;
+  readonly #cache: FileCache;
+  readonly #folders: WorkFolders;
+  readonly #runner: Runner;
+  readonly #limits: ExecutionLimits;
+  readonly #logger: Logger;
+  readonly #cleanups = new Set<Promise<void>>();
+
+  constructor(
+    blobs: BlobStore,
+    stager: InputStager,
+    cache: FileCache,
+    folders: WorkFolders,
+    runner: Runner,
+    limits: ExecutionLimits,
+    logger: Logger,
+  ) {
+    this.#blobs = blobs;
+    this.#stager = stager;
+    this.#cache = cache;
+    this.#folders = folders;
+    this.#runner = runner;
+    this.#limits = limits;
+    this.#logger = logger;
+  }
+
+  /**
+   * Fetches inputs, runs the command, uploads outputs.
+   *
+   * @param stated the function of the action's digests; undefined where their length tells it.
+   * @throws INVALID_ARGUMENT for a malformed action; FAILED_PRECONDITION with MISSING for each blob that is not there,
+   *   or without when outputs break a rule; UNAVAILABLE and INTERNAL for failures of this machine; the signal's reason
+   *   once nothing of the action is left.
+   */
+  async execute(
+    action: Action,
+    stated: DigestFunction | undefined,
+    progress: ExecutionProgress,
+    signal: AbortSignal,
+  ): Promise<ExecutionOutcome> {
+    const timeoutMilliseconds = this.#timeoutOf(action);
+    const sample = action.commandDigest?.hash ?? action.inputRootDigest?.hash;
+    const digestFunction = stated ?? digestFunctionFromWire(0, sample);
+    const commandDigest = digestFromWire(action.commandDigest, digestFunction, 'action.command_digest');
+    const inputRootDigest = digestFromWire(action.inputRootDigest, digestFunction, 'action.input_root_digest');
+    progress.mark('inputFetchStartTimestamp');
+    const command = await this.#readCommand(commandDigest, inputRootDigest, signal);
+    const requested = checkCommand(command);
+    const run = { action, command, requested, inputRootDigest, timeoutMilliseconds, progress };
+    const first = await this.#attempt(run, false, signal);
+    if (first !== undefined) return first;
+    this.#logger.warn({ commandDigest: digestKey(commandDigest) }, 'inputs were changed in place; running with copies');
+    const second = await this.#attempt(run, true, signal);
+    if (second !== undefined) return second;
+    throw new StatusError(StatusCode.UNAVAILABLE, 'inputs in the file cache were changed in place');
+  }
+
+  /** Resolves once the folders of all that was executed are removed. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#cleanups);
+  }
+
+  /** One run in a folder of its own; undefined when its inputs turned out changed, so that its result is worth nothing. */
+  async #attempt(run: Execution, copies: boolean, signal: AbortSignal): Promise<ExecutionOutcome | undefined> {
+    const folder = this.#folders.create();
+    let staged: StagedInputs | undefined;
+    try {
+      run.progress.mark('inputFetchStartTimestamp');
+      staged = await this.#stager.stage(run.inputRootDigest, folder.inputRoot, copies, signal);
+      const workingDirectory = findWorkingDirectory(folder.inputRoot, run.command.workingDirectory);
+      makeOutputParents(folder.inputRoot, workingDirectory, run.requested);
+      run.progress.mark('inputFetchCompletedTimestamp');
+      run.progress.mark('executionStartTimestamp');
+      const report = await this.#run(run, folder, workingDirectory, signal);
+      run.progress.mark('executionCompletedTimestamp');
+      if (!(await this.#stager.verify(staged))) return undefined;
+      return await this.#collect(run, folder, workingDirectory, report, signal);
+    } finally {
+      this.#cleanUp(folder, staged);
+    }
+  }
+
+  #run(run: Execution, folder: WorkFolder, workingDirectory: string, signal: AbortSignal): Promise<RunReport> {
+    return this.#runner.run(
+      {
+        inputRoot: folder.inputRoot,
+        workingDirectory: relative(folder.inputRoot, workingDirectory),
+        arguments: run.command.arguments,
+        environment: new Map(run.command.environmentVariables.map(({ name, value }) => [name, value])),
+        scratchFolder: folder.scratch,
+        stdoutFile: stdoutFile(folder),
+        stderrFile: stderrFile(folder),
+        timeoutMilliseconds: run.timeoutMilliseconds,
+        maxLogBytes: this.#limits.maxLogBytes,
+        network: this.#networkOf(run),
+      },
+      signal,
+    );
+  }
+
+  async #collect(
+    run: Execution,
+    folder: WorkFolder,
+    workingDirectory: string,
+    report: RunReport,
+    signal: AbortSignal,
+  ): Promise<ExecutionOutcome> {
+    const { outcome } = report;
+    this.#checkRoom(outcome);
+    const { progress, requested, inputRootDigest } = run;
+    const { digestFunction } = inputRootDigest;
+    if (outcome.kind === 'not-started') appendFileSync(stderrFile(folder), `${outcome.message}\n`);
+    progress.setDuration(report.durationMilliseconds);
+    const signalNumber = outcome.kind === 'signalled' ? outcome.signal : undefined;
+    if (report.resourceUsage !== undefined || signalNumber !== undefined) {
+      progress.addAuxiliary(packResourceUsage(report.resourceUsage, signalNumber));
+    }
+    progress.mark('outputUploadStartTimestamp');
+    const format = run.command.outputDirectoryFormat;
+    const collector = new OutputCollector(
+      folder.inputRoot,
+      workingDirectory,
+      requested,
+      digestFunction,
+      this.#limits,
+      signal,
+    );
+    const collected = await collector.collect({
+      tree: format !== Command_OutputDirectoryFormat.DIRECTORY_ONLY,
+      directories:
+        format === Command_OutputDirectoryFormat.DIRECTORY_ONLY ||
+        format === Command_OutputDirectoryFormat.TREE_AND_DIRECTORY,
+    });
+    const blobs = new Map(collected.blobs);
+    const result = emptyActionResult();
+    addOutputs(result, collected.outputs, requested.style);
+    result.exitCode = exitCodeOf(outcome);
+    const stdout = await this.#log(stdoutFile(folder), digestFunction, blobs);
+    const stderr = await this.#log(stderrFile(folder), digestFunction, blobs);
+    if ('raw' in stdout) result.stdoutRaw = stdout.raw;
+    else result.stdoutDigest = digestToWire(stdout.digest);
+    if ('raw' in stderr) result.stderrRaw = stderr.raw;
+    else result.stderrDigest = digestToWire(stderr.digest);
+    await uploadMissing(this.#blobs, blobs, signal);
+    progress.mark('outputUploadCompletedTimestamp');
+    for (const { digest, file } of blobs.values()) {
+      if (file !== undefined) this.#cache.adopt({ digest, executable: file.executable }, file.path, file.stats);
+    }
+    return { result, status: this.#statusOf(outcome, run.timeoutMilliseconds) };
+  }
+
+  /** A command that fails on a full disk is no answer about the action. */
+  #checkRoom(outcome: RunOutcome): void {
+    const failed = outcome.kind === 'signalled' || (outcome.kind === 'exited' && outcome.exitCode !== 0);
+    if (!failed || this.#folders.freeBytes() >= this.#limits.minFreeBytes) return;
+    throw new StatusError(StatusCode.UNAVAILABLE, "the command failed while the worker's disk was full");
+  }
+
+  /** What was printed, cut at the limit: inline when small, else as one more blob to upload. */
+  async #log(
+    path: string,
+    digestFunction: DigestFunction,
+    blobs: Map<string, OutputBlob>,
+  ): Promise<{ readonly raw: Buffer } | { readonly digest: Digest }> {
+    try {
+      const size = Math.min(lstatSync(path).size, this.#limits.maxLogBytes);
+      if (size <= this.#limits.maxInlineLogBytes) return { raw: readFileSync(path).subarray(0, size) };
+      const file = await open(path, 'r');
+      try {
+        const bytes = Buffer.allocUnsafe(size);
+        const { bytesRead } = await file.read(bytes, 0, size, 0);
+        const whole = bytes.subarray(0, bytesRead);
+        const digest = digestOf(whole, digestFunction);
+        blobs.set(digestKey(digest), { digest, source: () => whole });
+        return { digest };
+      } finally {
+        await file.close();
+      }
+    } catch (thrown) {
+      throw diskFailure(thrown, 'Failed to read what the action printed');
+    }
+  }
+
+  #statusOf(outcome: RunOutcome, timeoutMilliseconds: number): StatusError | undefined {
+    switch (outcome.kind) {
+      case 'timed-out':
+        return new StatusError(
+          StatusCode.DEADLINE_EXCEEDED,
+          `the command was killed after its timeout of ${timeoutMilliseconds / 1_000} s`,
+        );
+      case 'log-too-large':
+        return new StatusError(
+          StatusCode.FAILED_PRECONDITION,
+          `the command was killed: it printed more than the worker's limit of ${this.#limits.maxLogBytes} bytes`,
+        );
+      case 'exited':
+      case 'signalled':
+      case 'not-started':
+        return undefined;
+    }
+  }
+
+  /** The command, or else the complete list of what is missing: its own digest, and all that the inputs lack. */
+  async #readCommand(digest: Digest, inputRootDigest: Digest, signal: AbortSignal): Promise<Command> {
+    if (digest.sizeBytes > MAX_COMMAND_BYTES) {
+      throw invalidArgument('action.command_digest', `a Command of more than ${MAX_COMMAND_BYTES} bytes`);
+    }
+    let encoded: Uint8Array;
+    try {
+      encoded = await this.#blobs.readWhole(digest, signal);
+    } catch (thrown) {
+      if (!(thrown instanceof StatusError) || thrown.code !== StatusCode.NOT_FOUND) throw thrown;
+      throw missingInputs([digest, ...(await this.#stager.findMissing(inputRootDigest, signal))]);
+    }
+    try {
+      return Command.decode(encoded);
+    } catch {
+      throw invalidArgument('action.command_digest', 'the blob is not an encoded Command');
+    }
+  }
+
+  #timeoutOf({ timeout }: Action): number {
+    const asked = durationToMilliseconds(timeout);
+    const { defaultTimeoutMilliseconds, maxTimeoutMilliseconds } = this.#limits;
+    if (asked === undefined || asked === 0) return defaultTimeoutMilliseconds;
+    if (!(asked > 0) || asked > maxTimeoutMilliseconds) {
+      throw invalidArgument(
+        'action.timeout',
+        `${asked / 1_000} s; it is 0 to ${maxTimeoutMilliseconds / 1_000} s here`,
+      );
+    }
+    return asked;
+  }
+
+  #networkOf({ action, command }: Execution): boolean {
+    const properties = (action.platform ?? command.platform)?.properties ?? [];
+    const asked = properties.find(({ name }) => name === 'network')?.value;
+    if (asked === 'on') return true;
+    return asked === 'off' ? false : this.#limits.network;
+  }
+
+  #cleanUp(folder: WorkFolder, staged: StagedInputs | undefined): void {
+    if (staged !== undefined) this.#stager.dispose(staged);
+    const cleanup = this.#folders.remove(folder).finally(() => this.#cleanups.delete(cleanup));
+    this.#cleanups.add(cleanup);
+  }
+}
+
+interface Execution {
+  readonly action: Action;
+  readonly command: Command;
+  readonly requested: RequestedOutputs;
+  readonly inputRootDigest: Digest;
+  readonly timeoutMilliseconds: number;
+  readonly progress: ExecutionProgress;
+}
+
+function stdoutFile(folder: WorkFolder): string {
+  return `${folder.scratch}/stdout`;
+}
+
+function stderrFile(folder: WorkFolder): string {
+  return `${folder.scratch}/stderr`;
+}
+
+/** 128 + n for a signal, as shells have it and Bazel reads it. */
+function exitCodeOf(outcome: RunOutcome): number {
+  switch (outcome.kind) {
+    case 'exited':
+    case 'not-started':
+      return outcome.exitCode;
+    case 'signalled':
+      return SIGNAL_EXIT_CODES + outcome.signal;
+    case 'timed-out':
+    case 'log-too-large':
+      return KILLED_EXIT_CODE;
+  }
+}

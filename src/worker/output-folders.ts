@@ -1,0 +1,76 @@
+import { lstatSync, mkdirSync, realpathSync, statSync } from 'node:fs';
+import { join, posix } from 'node:path';
+import { invalidArgument } from '../domain/status-error.ts';
+import type { RequestedOutputs } from './command-checks.ts';
+import { diskFailure, systemCode } from './disk-failure.ts';
+
+/**
+ * The working directory's real place, which may lie behind symlinks of the input tree but not outside of it.
+ *
+ * @param inputRoot a real path.
+ * @throws INVALID_ARGUMENT when it is no directory of the input tree.
+ */
+export function findWorkingDirectory(inputRoot: string, workingDirectory: string): string {
+  if (workingDirectory === '') return inputRoot;
+  const path = join(inputRoot, workingDirectory);
+  try {
+    const real = realpathSync(path);
+    if (isBelow(real, inputRoot) && statSync(real).isDirectory()) return real;
+  } catch (thrown) {
+    const code = systemCode(thrown);
+    if (code !== 'ENOENT' && code !== 'ENOTDIR' && code !== 'ELOOP') throw diskFailure(thrown, 'Failed to look around');
+  }
+  throw invalidArgument(
+    'command.working_directory',
+    `${JSON.stringify(workingDirectory)} is no directory of the inputs`,
+  );
+}
+
+/**
+ * Makes the directories that lead up to outputs, as Command.output_paths asks.
+ *
+ * @throws INVALID_ARGUMENT when a path leads through a file, or through a symlink out of the input root.
+ */
+export function makeOutputParents(inputRoot: string, workingDirectory: string, outputs: RequestedOutputs): void {
+  const made = new Set<string>();
+  for (const { path } of outputs.paths) {
+    const parent = posix.dirname(path);
+    if (path === '' || parent === '.' || made.has(parent)) continue;
+    made.add(parent);
+    makeFolders(inputRoot, workingDirectory, parent, path);
+  }
+}
+
+function makeFolders(inputRoot: string, workingDirectory: string, parent: string, output: string): void {
+  let at = workingDirectory;
+  for (const segment of parent.split('/')) {
+    at = join(at, segment);
+    const stats = lstatSync(at, { throwIfNoEntry: false });
+    if (stats === undefined) {
+      try {
+        mkdirSync(at);
+      } catch (thrown) {
+        throw diskFailure(thrown, 'Failed to make the folder of an output');
+      }
+    } else if (stats.isSymbolicLink()) {
+      at = followInside(inputRoot, at, output);
+    } else if (!stats.isDirectory()) {
+      throw invalidArgument('command.output_paths', `${JSON.stringify(output)} leads through a file of the inputs`);
+    }
+  }
+}
+
+function followInside(inputRoot: string, symlink: string, output: string): string {
+  try {
+    const real = realpathSync(symlink);
+    if (isBelow(real, inputRoot) && statSync(real).isDirectory()) return real;
+  } catch {
+    // Said below: it leads nowhere.
+  }
+  throw invalidArgument('command.output_paths', `${JSON.stringify(output)} leads through a symlink out of the inputs`);
+}
+
+/** Whether a real path is `folder` or lies in it. */
+export function isBelow(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(`${folder}/`);
+}

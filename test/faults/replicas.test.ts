@@ -1,0 +1,171 @@
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import {
+  ExecutionService,
+  WaitExecutionRequest,
+} from '../../src/proto/build/bazel/remote/execution/v2/remote_execution.ts';
+import { runConformance } from '../support/conformance-run.ts';
+import { RabbitmqServer } from '../support/rabbitmq-server.ts';
+import { RedisServer } from '../support/redis-server.ts';
+import { type RunningServer, startServe } from '../support/serve.ts';
+import { completed, SimulatedBot } from '../support/simulated-bot.ts';
+import { ExecutionStream, Stage, Tenant } from '../support/tenant.ts';
+import { removeFolder, temporaryFolder } from '../support/throwaway-process.ts';
+import { WireClient } from '../support/wire-client.ts';
+
+/** Two replicas of every role on one Redis and one RabbitMQ, over the storage of a third server. */
+
+/** Not `bots`: a poll is ended by a younger one only at the same replica. Elsewhere it runs out, and gets no lease. */
+const SCHEDULING_CASES = [
+  'action-cache',
+  'bad-input-bots',
+  'bad-input-execution',
+  'capabilities',
+  'content-addressable-storage',
+  'execution',
+  'execution-scheduling',
+  'get-tree',
+  'operations',
+];
+
+let redis: RedisServer;
+let rabbitmq: RabbitmqServer;
+let folder: string;
+let storage: RunningServer;
+let replicas: RunningServer[];
+let clients: WireClient[];
+
+beforeAll(async () => {
+  redis = await RedisServer.start({ appendOnly: true });
+  rabbitmq = await RabbitmqServer.start();
+  folder = await temporaryFolder('replicas');
+  const disk = (name: string) => ({ kind: 'disk', directory: join(folder, name), maximumSizeBytes: 1_000_000_000 });
+  storage = await startServe(folder, 'storage', {
+    roles: ['cas', 'action-cache'],
+    blobs: disk('blobs'),
+    actionCache: disk('action-cache'),
+  });
+});
+
+afterAll(async () => {
+  await storage?.stop();
+  await rabbitmq?.[Symbol.asyncDispose]();
+  await redis?.[Symbol.asyncDispose]();
+  if (folder !== undefined) await removeFolder(folder);
+});
+
+async function startReplica(name: string): Promise<RunningServer> {
+  const remote = { kind: 'remote', endpoint: `grpc://${storage.address}` };
+  const replica = await startServe(folder, name, {
+    blobs: remote,
+    actionCache: remote,
+    redis: { addresses: [`127.0.0.1:${redis.port}`] },
+    rabbitmq: { addresses: [`127.0.0.1:${rabbitmq.port}`] },
+  });
+  replicas.push(replica);
+  return replica;
+}
+
+function tenantOf(...servers: readonly RunningServer[]): Tenant {
+  const client = new WireClient(servers.map((each) => each.address));
+  clients.push(client);
+  return new Tenant(client, '');
+}
+
+function waitExecution(tenant: Tenant, name: string): ExecutionStream {
+  const request = WaitExecutionRequest.create({ name });
+  return new ExecutionStream(tenant.client.serverStream(ExecutionService.waitExecution, request, { deadline: 20_000 }));
+}
+
+/** The operation's name, once its job stands in Redis: the first update tells the name before that. */
+async function queuedName(execution: ExecutionStream): Promise<string> {
+  return (await execution.until(Stage.QUEUED)).operation.name;
+}
+
+/** A platform that only the bots of one test offer. */
+function ownPlatform() {
+  const property = ['OSFamily', `replicas-${randomUUID()}`] as const;
+  const platform = { properties: [{ name: property[0], value: property[1] }] };
+  return { action: { platform }, bot: (tenant: Tenant) => new SimulatedBot(tenant.client, { properties: [property] }) };
+}
+
+beforeEach(() => {
+  replicas = [];
+  clients = [];
+});
+
+afterEach(async () => {
+  for (const client of clients) client.close();
+  for (const replica of replicas) await replica.stop();
+});
+
+describe('two replicas', () => {
+  test('keep the rules of the protocol with calls spread over both', { timeout: 240_000 }, async () => {
+    const [one, two] = [await startReplica('one'), await startReplica('two')];
+    expect(await runConformance([one.address, two.address], SCHEDULING_CASES)).toBe('');
+  });
+});
+
+describe('kill -9 of a replica', () => {
+  test('that holds a stream and a lease: client and bot go on at the other', async () => {
+    const [one, two] = [await startReplica('one'), await startReplica('two')];
+    const [dying, other] = [tenantOf(one), tenantOf(two)];
+    const { action, bot } = ownPlatform();
+    const prepared = await dying.prepare({ action });
+    const execution = dying.execute(prepared.action.digest);
+    const name = await execution.name();
+    const worker = bot(dying);
+    const lease = await worker.nextLease();
+    await one.kill();
+    const waiting = waitExecution(other, name);
+    await waiting.next();
+    await worker.at(other.client).update([completed(lease, { exitCode: 7 })]);
+    const response = await waiting.finish();
+    expect(response.result?.exitCode).toBe(7);
+    expect(response.status?.code ?? 0).toBe(0);
+  });
+
+  test('that took the work: a bot of the other runs it', async () => {
+    const [one, two] = [await startReplica('one'), await startReplica('two')];
+    const [dying, other] = [tenantOf(one), tenantOf(two)];
+    const { action, bot } = ownPlatform();
+    const prepared = await dying.prepare({ action });
+    const name = await queuedName(dying.execute(prepared.action.digest));
+    await one.kill();
+    const waiting = waitExecution(other, name);
+    await waiting.next();
+    await bot(other).serveOne({ exitCode: 3 });
+    expect((await waiting.finish()).result?.exitCode).toBe(3);
+  });
+});
+
+describe('RabbitMQ', () => {
+  test('killed and started again while work waits: the work is run', { timeout: 120_000 }, async () => {
+    const tenant = tenantOf(await startReplica('one'), await startReplica('two'));
+    const { action, bot } = ownPlatform();
+    const prepared = await tenant.prepare({ action });
+    const name = await queuedName(tenant.execute(prepared.action.digest, {}, { deadline: 100_000 }));
+    await rabbitmq.kill();
+    await rabbitmq.process.start();
+    const waiting = waitExecution(tenant, name);
+    await bot(tenant).serveOne({ exitCode: 4 });
+    expect((await waiting.finish()).result?.exitCode).toBe(4);
+  });
+});
+
+describe('Redis', () => {
+  test('killed and started again on its append-only file while work waits: the work is run', {
+    timeout: 120_000,
+  }, async () => {
+    const tenant = tenantOf(await startReplica('one'), await startReplica('two'));
+    const { action, bot } = ownPlatform();
+    const prepared = await tenant.prepare({ action });
+    const name = await queuedName(tenant.execute(prepared.action.digest, {}, { deadline: 100_000 }));
+    await redis.process.stop('SIGKILL');
+    await redis.process.start();
+    const waiting = waitExecution(tenant, name);
+    await bot(tenant).serveOne({ exitCode: 5 });
+    expect((await waiting.finish()).result?.exitCode).toBe(5);
+  });
+});

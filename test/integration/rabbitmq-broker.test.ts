@@ -1,0 +1,438 @@
+import { setMaxListeners } from 'node:events';
+import { connect } from 'amqplib';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { workQueueName } from '../../src/adapters/broker/rabbitmq/names.ts';
+import { RabbitmqBroker, type RabbitmqBrokerOptions } from '../../src/adapters/broker/rabbitmq/rabbitmq-broker.ts';
+import { InProcessWorkQueueRegistry } from '../../src/adapters/queue-registry/in-process/in-process-work-queue-registry.ts';
+import { createCapability, createRequirement } from '../../src/domain/platform.ts';
+import { StatusCode } from '../../src/domain/status-code.ts';
+import type { WorkMessage } from '../../src/domain/work.ts';
+import { SystemClock } from '../../src/lib/clock.ts';
+import { silentLogger } from '../../src/lib/log.ts';
+import type { ReplicaUpdate } from '../../src/ports/broker.ts';
+import { RabbitmqServer } from '../support/rabbitmq-server.ts';
+
+const clock = new SystemClock();
+const never = new AbortController().signal;
+setMaxListeners(0, never);
+let server: RabbitmqServer;
+let instanceName = 'none';
+let instances = 0;
+
+beforeAll(async () => {
+  server = await RabbitmqServer.start();
+});
+
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+});
+
+// Each test has an instance, and so work queues, of its own.
+beforeEach(() => {
+  instances += 1;
+  instanceName = `team/test.${instances}`;
+});
+
+interface Farm extends AsyncDisposable {
+  readonly replicas: readonly RabbitmqBroker[];
+}
+
+/** Replicas that share a registry, as they would share Redis. */
+async function startFarm(count: number, changes: Partial<RabbitmqBrokerOptions> = {}): Promise<Farm> {
+  const registry = new InProcessWorkQueueRegistry({ clock, maxQueues: 100, idleTimeout: 3_600_000 });
+  const replicas = Array.from({ length: count }, (_, i) => {
+    const replicaId = `${instanceName}-replica-${i}`;
+    return new RabbitmqBroker({
+      connection: {
+        addresses: [{ host: '127.0.0.1', port: server.port }],
+        virtualHost: '/',
+        username: 'guest',
+        password: 'guest',
+        heartbeatSeconds: 10,
+        connectTimeout: 5_000,
+        connectionName: replicaId,
+        backoff: { initial: 50, maximum: 500 },
+        clock,
+        random: () => 0.5,
+        logger: silentLogger,
+      },
+      queues: { type: 'classic', priorityLevels: 10, expires: 3_600_000 },
+      registry,
+      replicaId,
+      persistentMessages: true,
+      maxUnconfirmed: 10_000,
+      events: true,
+      refreshQueuesEvery: 60_000,
+      clock,
+      logger: silentLogger,
+      ...changes,
+    });
+  });
+  for (const replica of replicas) await replica.start(never);
+  return {
+    replicas,
+    async [Symbol.asyncDispose]() {
+      for (const replica of replicas) await replica.stop();
+    },
+  };
+}
+
+function work(jobId: string, properties: Record<string, string> = {}, priority = 0): WorkMessage {
+  return {
+    jobId,
+    attempt: 1,
+    instanceName,
+    requirement: createRequirement(Object.entries(properties).map(([name, value]) => ({ name, value }))),
+    priority,
+    queuedAt: 1_000,
+    actionDigest: { digestFunction: 1, hash: 'ab'.repeat(32), sizeBytes: 3 },
+    tool: 'bazel',
+    target: '//a:b',
+    mnemonic: 'CppCompile',
+    invocation: 'i',
+  };
+}
+
+function bot(properties: Record<string, string> = {}) {
+  return {
+    instanceName,
+    capability: createCapability(Object.entries(properties).map(([name, value]) => ({ name, value }))),
+  };
+}
+
+/** Waits until the broker says so: its counters lag behind. */
+async function eventually(check: () => Promise<boolean>): Promise<boolean> {
+  for (let tries = 0; tries < 200; tries++) {
+    if (await check().catch(() => false)) return true;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return check();
+}
+
+/** Ready and unacknowledged messages of each of this test's queues. */
+async function depths(): Promise<Map<string, { ready: number; unacknowledged: number }>> {
+  const printed = await server.control('list_queues', 'name', 'messages_ready', 'messages_unacknowledged');
+  const rows = printed
+    .trim()
+    .split('\n')
+    .slice(1)
+    .map((line) => line.split('\t'));
+  const prefix = workQueueName({ instanceName, requirement: createRequirement([]) });
+  return new Map(
+    rows
+      .filter(([name]) => name?.startsWith(prefix))
+      .map(([name = '', ready, unacknowledged]) => [
+        name,
+        { ready: Number(ready), unacknowledged: Number(unacknowledged) },
+      ]),
+  );
+}
+
+describe('work', () => {
+  test('reaches a bot that waits and fits, on another replica, and never one that does not fit', async () => {
+    await using farm = await startFarm(2);
+    const [execution, bots] = farm.replicas;
+    const giveUp = new AbortController();
+    const misfit = bots?.takeNext(bot({ OSFamily: 'macos' }), giveUp.signal);
+    const fitting = bots?.takeNext(bot({ OSFamily: 'linux', ISA: 'x86-64' }), never);
+    const offered = work('job-1', { OSFamily: 'linux' });
+    await execution?.offerWork(offered, never);
+    const delivery = await fitting;
+    expect(delivery?.work).toEqual(offered);
+    delivery?.acknowledge();
+    giveUp.abort('enough');
+    await expect(misfit).rejects.toBe('enough');
+  });
+
+  test('that waits is taken at once, the more urgent first, and then there is none', async () => {
+    await using farm = await startFarm(1);
+    const [replica] = farm.replicas;
+    if (replica === undefined) throw new Error('no replica');
+    await replica.offerWork(work('late', {}, 10), never);
+    await replica.offerWork(work('normal', {}, 0), never);
+    await replica.offerWork(work('urgent', {}, -10), never);
+    const taken: string[] = [];
+    for (let i = 0; i < 3; i++) {
+      const delivery = await replica.takeNow(bot(), never);
+      if (delivery !== undefined) taken.push(delivery.work.jobId);
+      delivery?.acknowledge();
+    }
+    expect(taken).toEqual(['urgent', 'normal', 'late']);
+    expect(await replica.takeNow(bot(), never)).toBeUndefined();
+  });
+
+  test('an idle bot that fits twenty queues draws one message', async () => {
+    await using farm = await startFarm(2);
+    const [execution, bots] = farm.replicas;
+    const first = bots?.takeNext(bot({ OSFamily: 'linux', pool: '0' }), never);
+    const offers = Array.from({ length: 20 }, (_, i) =>
+      work(`job-${i}`, i % 2 ? { OSFamily: 'linux' } : { pool: '0' }),
+    );
+    for (const offer of offers) await execution?.offerWork(offer, never);
+    const delivery = await first;
+    expect(
+      await eventually(async () => {
+        const all = [...(await depths()).values()];
+        const ready = all.reduce((sum, each) => sum + each.ready, 0);
+        const unacknowledged = all.reduce((sum, each) => sum + each.unacknowledged, 0);
+        return ready === 19 && unacknowledged === 1;
+      }),
+    ).toBe(true);
+    delivery?.acknowledge();
+  });
+
+  test('every message comes to one bot, however many wait on however many replicas', async () => {
+    await using farm = await startFarm(3);
+    const [execution] = farm.replicas;
+    if (execution === undefined) throw new Error('no replica');
+    const taken: string[] = [];
+    const stop = new AbortController();
+    setMaxListeners(0, stop.signal);
+    const bots = farm.replicas.flatMap((replica) =>
+      Array.from({ length: 8 }, async () => {
+        for (;;) {
+          const delivery =
+            (await replica.takeNow(bot({ a: '1', b: '1' }), stop.signal)) ??
+            (await replica.takeNext(bot({ a: '1', b: '1' }), stop.signal));
+          taken.push(delivery.work.jobId);
+          delivery.acknowledge();
+          if (taken.length === 600) stop.abort('done');
+        }
+      }),
+    );
+    const ended = Promise.allSettled(bots);
+    await Promise.all(
+      Array.from({ length: 600 }, (_, i) =>
+        execution.offerWork(work(`job-${i}`, i % 2 ? { a: '1' } : { b: '1' }), never),
+      ),
+    );
+    await ended;
+    expect(new Set(taken).size).toBe(600);
+    expect(taken).toHaveLength(600);
+  });
+
+  test('that is given back goes to another bot', async () => {
+    await using farm = await startFarm(2);
+    const [one, two] = farm.replicas;
+    await one?.offerWork(work('job-1'), never);
+    const delivery = await one?.takeNow(bot(), never);
+    const other = two?.takeNext(bot(), never);
+    delivery?.giveBack();
+    const again = await other;
+    expect(again?.work.jobId).toBe('job-1');
+    again?.acknowledge();
+  });
+
+  test('that a replica held when it died goes to another', async () => {
+    await using farm = await startFarm(2);
+    const [dying, other] = farm.replicas;
+    await dying?.offerWork(work('job-1'), never);
+    await dying?.takeNow(bot(), never);
+    const waiting = other?.takeNext(bot(), never);
+    await dying?.stop();
+    const delivery = await waiting;
+    expect(delivery?.work.jobId).toBe('job-1');
+    delivery?.acknowledge();
+  });
+
+  test('in a deleted queue is lost, but the queue comes back for those who wait and those who offer', async () => {
+    await using farm = await startFarm(2);
+    const [execution, bots] = farm.replicas;
+    const waiting = bots?.takeNext(bot({ OSFamily: 'linux' }), never);
+    await execution?.offerWork(work('job-1', { OSFamily: 'linux' }), never);
+    (await waiting)?.acknowledge();
+    const again = bots?.takeNext(bot({ OSFamily: 'linux' }), never);
+    await server.control('delete_queue', workQueueName(work('x', { OSFamily: 'linux' })));
+    await execution?.offerWork(work('job-2', { OSFamily: 'linux' }), never);
+    const late = bots?.takeNow(bot({ OSFamily: 'linux' }), never);
+    const taken = await Promise.race([again, late?.then((delivery) => delivery ?? again)]);
+    expect(taken?.work.jobId).toBe('job-2');
+    taken?.acknowledge();
+  });
+
+  test('is missed once its queue has been purged, or deleted', async () => {
+    await using farm = await startFarm(1);
+    const [replica] = farm.replicas;
+    const queue = work('job-1', { OSFamily: 'linux' });
+    await replica?.offerWork(queue, never);
+    expect(await replica?.isEmpty(queue, never)).toBe(false);
+    await server.control('purge_queue', workQueueName(queue));
+    expect(await eventually(async () => (await replica?.isEmpty(queue, never)) === true)).toBe(true);
+    await replica?.offerWork(queue, never);
+    expect(await eventually(async () => (await replica?.isEmpty(queue, never)) === false)).toBe(true);
+    await server.control('delete_queue', workQueueName(queue));
+    expect(await eventually(async () => (await replica?.isEmpty(queue, never)) === true)).toBe(true);
+    await replica?.offerWork(queue, never);
+    const delivery = await replica?.takeNow(bot({ OSFamily: 'linux' }), never);
+    expect(delivery?.work.jobId).toBe('job-1');
+    delivery?.acknowledge();
+  });
+
+  test('in a paused queue stays there until the queue goes on', async () => {
+    await using farm = await startFarm(2);
+    const [execution, bots] = farm.replicas;
+    const queue = work('x', { OSFamily: 'linux' });
+    await execution?.setPaused(queue, true, never);
+    await execution?.offerWork(work('job-1', { OSFamily: 'linux' }), never);
+    expect(await execution?.takeNow(bot({ OSFamily: 'linux' }), never)).toBeUndefined();
+    expect(await execution?.queues(never)).toMatchObject([{ paused: true, waiting: 1 }]);
+    await execution?.setPaused(queue, false, never);
+    const delivery = await bots?.takeNext(bot({ OSFamily: 'linux' }), never);
+    expect(delivery?.work.jobId).toBe('job-1');
+    delivery?.acknowledge();
+  });
+
+  test('for a queue that is full by policy is refused with RESOURCE_EXHAUSTED', async () => {
+    await using farm = await startFarm(1);
+    const [replica] = farm.replicas;
+    const pattern = `^${workQueueName(work('x')).replaceAll(/[.%]/g, '\\$&')}`;
+    await server.control(
+      'set_policy',
+      'full',
+      pattern,
+      '{"max-length":1,"overflow":"reject-publish"}',
+      '--apply-to',
+      'queues',
+    );
+    await replica?.offerWork(work('job-1'), never);
+    expect(
+      await eventually(() =>
+        (replica?.offerWork(work('job-2'), never) ?? Promise.resolve()).then(
+          () => false,
+          (error: unknown) => (error as { code?: number }).code === StatusCode.RESOURCE_EXHAUSTED,
+        ),
+      ),
+    ).toBe(true);
+    await server.control('clear_policy', 'full');
+  });
+
+  test('whose message is not one of ours is dropped, and harms nobody', async () => {
+    await using farm = await startFarm(1);
+    const [replica] = farm.replicas;
+    await replica?.offerWork(work('job-1'), never);
+    const stranger = await connect(server.url);
+    const channel = await stranger.createConfirmChannel();
+    channel.sendToQueue(workQueueName(work('x')), Buffer.from('{"job":7}'), { priority: 9 });
+    await channel.waitForConfirms();
+    await stranger.close();
+    expect(await replica?.takeNow(bot(), never)).toBeUndefined();
+    const delivery = await replica?.takeNow(bot(), never);
+    expect(delivery?.work.jobId).toBe('job-1');
+    delivery?.acknowledge();
+  });
+});
+
+describe('hints', () => {
+  test('go to the replicas that they are for, this one included, and to no other', async () => {
+    await using farm = await startFarm(3);
+    const heard: string[] = [];
+    const ids = farm.replicas.map((_, i) => `${instanceName}-replica-${i}`);
+    farm.replicas.forEach((replica, i) =>
+      replica.onUpdate(ids[i] ?? '', (update) => heard.push(`${i} ${update.kind}`)),
+    );
+    const update: ReplicaUpdate = { kind: 'job-changed', jobId: 'job-1', version: 3 };
+    farm.replicas[0]?.publishUpdate(ids.slice(0, 2), update);
+    farm.replicas[0]?.publishUpdate([ids[2] ?? ''], { kind: 'lease-ended', botSessionName: 's', leaseId: 'l' });
+    expect(await eventually(() => Promise.resolve(heard.length === 3))).toBe(true);
+    expect(heard.toSorted()).toEqual(['0 job-changed', '1 job-changed', '2 lease-ended']);
+  });
+});
+
+describe('operators', () => {
+  test('follow the farm by a binding to the event tap', async () => {
+    await using farm = await startFarm(1);
+    const operator = await connect(server.url);
+    const channel = await operator.createChannel();
+    const { queue } = await channel.assertQueue('', { exclusive: true });
+    await channel.bindQueue(
+      queue,
+      'warren.events',
+      `completed.${instanceName.replace('/', '%2F').replace('.', '%2E')}`,
+    );
+    const requirement = createRequirement([]).key;
+    const { actionDigest } = work('x');
+    const labels = { tool: 'bazel', target: '//a', mnemonic: 'CppCompile', invocation: 'i' };
+    const job = { jobId: 'job-1', instanceName, attempts: 1, actionDigest, requirement, botId: 'bot', at: 5 };
+    const event = { ...job, ...labels };
+    farm.replicas[0]?.publishEvent({ ...event, state: 'leased' });
+    farm.replicas[0]?.publishEvent({ ...event, state: 'completed' });
+    expect(await eventually(async () => (await channel.checkQueue(queue)).messageCount === 1)).toBe(true);
+    const message = await channel.get(queue);
+    expect(message === false ? undefined : JSON.parse(message.content.toString())).toMatchObject({
+      state: 'completed',
+    });
+    await operator.close();
+  });
+
+  test('read dead letters, with their reason, in a durable queue', async () => {
+    await using farm = await startFarm(1);
+    farm.replicas[0]?.publishDeadLetter({ work: work(`dead-${instanceName}`), reason: 'given up' });
+    const operator = await connect(server.url);
+    const channel = await operator.createChannel();
+    expect(await eventually(async () => (await channel.checkQueue('warren.dead')).messageCount > 0)).toBe(true);
+    const message = await channel.get('warren.dead', { noAck: true });
+    expect(message === false ? undefined : message.properties.headers?.['reason']).toBe('given up');
+    await operator.close();
+  });
+});
+
+describe('a broker that fails', () => {
+  test('work that waited, and bots that waited, find each other after kill -9 and restart', async () => {
+    await using farm = await startFarm(2);
+    const [execution, bots] = farm.replicas;
+    await execution?.offerWork(work('before', { OSFamily: 'linux' }), never);
+    const waiting = bots?.takeNext(bot({ OSFamily: 'windows' }), never);
+    await server.kill();
+    await expect(execution?.offerWork(work('during'), never)).rejects.toMatchObject({ code: StatusCode.UNAVAILABLE });
+    await server.process.start();
+    expect(await eventually(() => Promise.resolve(farm.replicas.every((replica) => replica.ready)))).toBe(true);
+    const delivery = await bots?.takeNow(bot({ OSFamily: 'linux' }), never);
+    expect(delivery?.work.jobId).toBe('before');
+    delivery?.acknowledge();
+    await execution?.offerWork(work('after', { OSFamily: 'windows' }), never);
+    const late = await waiting;
+    expect(late?.work.jobId).toBe('after');
+    late?.acknowledge();
+  });
+
+  test('connections that the broker closes come back', async () => {
+    await using farm = await startFarm(1);
+    const [replica] = farm.replicas;
+    await server.control('close_all_connections', 'test');
+    expect(
+      await eventually(async () => {
+        await replica?.offerWork(work('job-1'), never);
+        return true;
+      }),
+    ).toBe(true);
+    const delivery = await replica?.takeNow(bot(), never);
+    expect(delivery?.work.jobId).toBe('job-1');
+    delivery?.acknowledge();
+  });
+
+  test('a broker out of memory takes no work, and says so with RetryInfo', async () => {
+    await using farm = await startFarm(1);
+    const [replica] = farm.replicas;
+    await replica?.offerWork(work('job-1'), never);
+    await server.control('set_vm_memory_high_watermark', '0.000001');
+    try {
+      // The alarm reaches a connection when it next publishes; that message waits for the end of the alarm.
+      const stuck = replica?.offerWork(work('job-2'), never);
+      expect(
+        await eventually(() =>
+          Promise.race([
+            (replica?.offerWork(work('job-3'), never) ?? Promise.resolve()).then(
+              () => false,
+              (error: unknown) => (error as { code?: number }).code === StatusCode.UNAVAILABLE,
+            ),
+            new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 200)),
+          ]),
+        ),
+      ).toBe(true);
+      await server.control('set_vm_memory_high_watermark', '0.4');
+      await stuck;
+    } finally {
+      await server.control('set_vm_memory_high_watermark', '0.4');
+    }
+  });
+});

@@ -1,0 +1,126 @@
+import { setMaxListeners } from 'node:events';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { RedisConnection } from '../../src/adapters/state/redis/redis-connection.ts';
+import { StatusCode } from '../../src/domain/status-code.ts';
+import { describeBotSessionStore } from '../../src/ports/bot-session-store.suite.ts';
+import { describeJobStore, submissionOf } from '../../src/ports/job-store.suite.ts';
+import { describeWorkQueueRegistry } from '../../src/ports/work-queue-registry.suite.ts';
+import { RedisCluster } from '../support/redis-cluster.ts';
+import { connectToRedis } from '../support/redis-connection.ts';
+import {
+  botSessionStoreFixture,
+  createJobStore,
+  jobStoreFixture,
+  workQueueRegistryFixture,
+} from '../support/redis-fixtures.ts';
+import { SentinelGroup } from '../support/redis-sentinel.ts';
+import { RedisServer } from '../support/redis-server.ts';
+
+const signal = new AbortController().signal;
+setMaxListeners(0, signal);
+
+function describeStores(name: string, connection: () => RedisConnection): void {
+  describeJobStore(`RedisJobStore on ${name}`, () => jobStoreFixture(connection()));
+  describeBotSessionStore(`RedisBotSessionStore on ${name}`, () => botSessionStoreFixture(connection()));
+  describeWorkQueueRegistry(`RedisWorkQueueRegistry on ${name}`, () => workQueueRegistryFixture(connection()));
+}
+
+describe('one server', () => {
+  let server: RedisServer;
+  let connection: RedisConnection;
+
+  beforeAll(async () => {
+    server = await RedisServer.start();
+    connection = await connectToRedis(server.port);
+  });
+
+  afterAll(async () => {
+    await connection.stop();
+    await server[Symbol.asyncDispose]();
+  });
+
+  describeStores('one server', () => connection);
+});
+
+describe('a cluster', () => {
+  let cluster: RedisCluster;
+  let connection: RedisConnection;
+
+  beforeAll(async () => {
+    cluster = await RedisCluster.start();
+    connection = await connectToRedis(0, { mode: 'cluster', addresses: cluster.addresses.slice(0, 1) });
+  });
+
+  afterAll(async () => {
+    await connection.stop();
+    await cluster[Symbol.asyncDispose]();
+  });
+
+  describeStores('a cluster', () => connection);
+
+  test('holds the shards of jobs on all its nodes', async () => {
+    const store = createJobStore(connection);
+    const submissions = Array.from({ length: 256 }, (_, i) =>
+      submissionOf({
+        actionDigest: { digestFunction: 1, hash: i.toString(16).padStart(2, '0').repeat(32), sizeBytes: 1 },
+      }),
+    );
+    await Promise.all(submissions.map((each) => store.submit(each, signal)));
+    expect(await store.count(signal)).toEqual({ queued: 256, leased: 0, finished: 0 });
+  });
+});
+
+describe('a cluster that loses a node', () => {
+  test('answers UNAVAILABLE for its shards, and all again once it is back', async () => {
+    await using cluster = await RedisCluster.start();
+    const connection = await connectToRedis(0, {
+      mode: 'cluster',
+      addresses: cluster.addresses,
+      commandTimeout: 2_000,
+    });
+    const store = createJobStore(connection);
+    const { job } = await store.submit(submissionOf(), signal);
+    const lost = cluster.nodes[0];
+    await lost?.process.stop('SIGKILL');
+    await expect(store.count(signal)).rejects.toMatchObject({
+      code: StatusCode.UNAVAILABLE,
+      details: [{ kind: 'retry-info' }],
+    });
+    await lost?.process.start();
+    const returned = () => store.count(signal).catch(() => undefined);
+    await expect.poll(returned, { timeout: 20_000 }).toMatchObject({ finished: 0 });
+    // The nodes keep no append-only file: what the lost one held has gone with it.
+    expect([undefined, job.id]).toContain((await store.get(job.id, signal))?.id);
+    await connection.stop();
+  });
+});
+
+describe('servers under Sentinel', () => {
+  test('go on with every job after a fail-over', async () => {
+    await using group = await SentinelGroup.start();
+    const connection = await connectToRedis(0, {
+      mode: 'sentinel',
+      addresses: [{ host: '127.0.0.1', port: group.port }],
+      sentinelName: group.name,
+      commandTimeout: 30_000,
+    });
+    const store = createJobStore(connection);
+    const { job } = await store.submit(submissionOf(), signal);
+    await expect.poll(() => replicated(group.replica.port)).toBeGreaterThan(0);
+    await group.primary.process.stop('SIGKILL');
+    await expect.poll(() => connection.ready).toBe(false);
+    expect(await store.get(job.id, signal)).toEqual(job);
+    await connection.stop();
+  });
+});
+
+/** How many keys a server holds. */
+async function replicated(port: number): Promise<number> {
+  const connection = new Redis({ host: '127.0.0.1', port });
+  try {
+    return await connection.dbsize();
+  } finally {
+    connection.disconnect();
+  }
+}

@@ -1,0 +1,105 @@
+import { createConnection, createServer, type Server, type Socket } from 'node:net';
+
+/** Which way bytes go: `up` from the client to the server, `down` back. */
+type Direction = 'up' | 'down';
+
+/** A link as it lies between a client and a server that are not on one machine. */
+export interface DelayingProxyOptions {
+  readonly targetPort: number;
+  /** Milliseconds that every byte takes, each way. The bandwidth is not limited. */
+  readonly delayMilliseconds: number;
+}
+
+/**
+ * A TCP proxy that holds every byte for a time, as distance does, and that can stop one direction altogether.
+ *
+ * Loopback hides what latency does to flow control; whatever claims a throughput is measured through this, too.
+ */
+export class DelayingProxy {
+  readonly #options: DelayingProxyOptions;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #held: Record<Direction, Array<() => void>> = { up: [], down: [] };
+  readonly #holding: Record<Direction, boolean> = { up: false, down: false };
+  readonly #passed: Record<Direction, number> = { up: 0, down: 0 };
+  #onProgress: Array<() => void> = [];
+
+  constructor(options: DelayingProxyOptions) {
+    this.#options = options;
+    this.#server = createServer({ noDelay: true }, (client) => {
+      const server = createConnection({ port: options.targetPort, host: '127.0.0.1', noDelay: true });
+      this.#pipe(client, server, 'up');
+      this.#pipe(server, client, 'down');
+    });
+  }
+
+  /** @returns the port on 127.0.0.1 that leads to the target. */
+  listen(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(0, '127.0.0.1', () => {
+        const address = this.#server.address();
+        if (address === null || typeof address === 'string') reject(new Error('no port'));
+        else resolve(address.port);
+      });
+    });
+  }
+
+  /** How many bytes have passed. */
+  passed(direction: Direction): number {
+    return this.#passed[direction];
+  }
+
+  /** Resolves once this many bytes have passed. */
+  async untilPassed(direction: Direction, bytes: number): Promise<void> {
+    while (this.#passed[direction] < bytes) {
+      await new Promise<void>((resolve) => this.#onProgress.push(resolve));
+    }
+  }
+
+  /** Stops one direction: bytes wait here until `release`. */
+  hold(direction: Direction): void {
+    this.#holding[direction] = true;
+  }
+
+  release(direction: Direction): void {
+    this.#holding[direction] = false;
+    for (const deliver of this.#held[direction].splice(0)) deliver();
+  }
+
+  /** Cuts every connection; new ones are taken. */
+  breakConnections(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async close(): Promise<void> {
+    this.breakConnections();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  #pipe(from: Socket, to: Socket, direction: Direction): void {
+    this.#sockets.add(from);
+    from.on('error', () => to.destroy());
+    from.on('close', () => {
+      this.#sockets.delete(from);
+      this.#later(direction, () => to.end());
+    });
+    from.on('data', (chunk: Buffer) => {
+      this.#later(direction, () => {
+        if (!to.destroyed) to.write(chunk);
+        this.#passed[direction] += chunk.byteLength;
+        for (const wake of this.#onProgress.splice(0)) wake();
+      });
+    });
+  }
+
+  #later(direction: Direction, deliver: () => void): void {
+    const arrive = () => {
+      if (this.#holding[direction]) this.#held[direction].push(deliver);
+      else deliver();
+    };
+    const { delayMilliseconds } = this.#options;
+    if (delayMilliseconds === 0) arrive();
+    else setTimeout(arrive, delayMilliseconds);
+  }
+}

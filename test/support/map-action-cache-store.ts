@@ -1,0 +1,21 @@
+import { type Digest, digestKey } from '../../src/domain/digest.ts';
+import type { ActionCacheStore } from '../../src/ports/action-cache-store.ts';
+
+/** Results in a map, for tests of what stands on an ActionCacheStore. */
+export class MapActionCacheStore implements ActionCacheStore {
+  readonly entries = new Map<string, Uint8Array>();
+
+  get(instanceName: string, actionDigest: Digest): Promise<Uint8Array | undefined> {
+    return Promise.resolve(this.entries.get(`${instanceName} ${digestKey(actionDigest)}`));
+  }
+
+  put(instanceName: string, actionDigest: Digest, actionResult: Uint8Array): Promise<void> {
+    this.entries.set(`${instanceName} ${digestKey(actionDigest)}`, actionResult);
+    return Promise.resolve();
+  }
+
+  delete(instanceName: string, actionDigest: Digest): Promise<void> {
+    this.entries.delete(`${instanceName} ${digestKey(actionDigest)}`);
+    return Promise.resolve();
+  }
+}

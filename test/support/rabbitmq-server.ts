@@ -1,0 +1,152 @@
+import { execFile } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { freePorts } from './free-port.ts';
+import { removeFolder, ThrowawayProcess, temporaryFolder } from './throwaway-process.ts';
+
+/**
+ * Where Debian's package keeps the scripts themselves. The wrapper in the system's sbin folder changes the user and
+ * loses the cookie of a node that has a HOME of its own.
+ */
+const SCRIPTS = '/usr/lib/rabbitmq/bin';
+
+export interface RabbitmqServerOptions {
+  /** Lines for rabbitmq.conf. */
+  readonly configuration?: readonly string[];
+  /** Whether the management plugin listens, on `managementPort`. Defaults to false. */
+  readonly management?: boolean;
+}
+
+/** A RabbitMQ of the test's own, from the system's rabbitmq-server package, with epmd, ports and folders of its own. */
+export class RabbitmqServer implements AsyncDisposable {
+  readonly port: number;
+  readonly managementPort: number;
+  readonly process: ThrowawayProcess;
+  readonly #portMapper: ThrowawayProcess;
+  readonly #folder: string;
+  readonly #env: Readonly<Record<string, string>>;
+
+  private constructor(
+    ports: { amqp: number; management: number },
+    folder: string,
+    env: Readonly<Record<string, string>>,
+    processes: { broker: ThrowawayProcess; portMapper: ThrowawayProcess },
+  ) {
+    this.port = ports.amqp;
+    this.managementPort = ports.management;
+    this.#folder = folder;
+    this.#env = env;
+    this.process = processes.broker;
+    this.#portMapper = processes.portMapper;
+  }
+
+  /** `amqp://guest:guest@127.0.0.1:PORT`. */
+  get url(): string {
+    return `amqp://guest:guest@127.0.0.1:${this.port}`;
+  }
+
+  static async start(options: RabbitmqServerOptions = {}): Promise<RabbitmqServer> {
+    const [amqp = 0, distribution = 0, epmd = 0, management = 0] = await freePorts(4);
+    const folder = await temporaryFolder('rabbitmq');
+    await mkdir(join(folder, 'log'));
+    await writeFile(
+      join(folder, 'rabbitmq.conf'),
+      [
+        `listeners.tcp.1 = 127.0.0.1:${amqp}`,
+        'log.file.level = warning',
+        ...(options.management === true
+          ? ['management.tcp.ip = 127.0.0.1', `management.tcp.port = ${management}`]
+          : []),
+        ...(options.configuration ?? []),
+        '',
+      ].join('\n'),
+    );
+    await writeFile(
+      join(folder, 'enabled_plugins'),
+      options.management === true ? '[rabbitmq_management].\n' : '[].\n',
+    );
+    const env = {
+      HOME: folder,
+      RABBITMQ_NODENAME: `warren${amqp}@localhost`,
+      RABBITMQ_NODE_PORT: String(amqp),
+      RABBITMQ_DIST_PORT: String(distribution),
+      RABBITMQ_MNESIA_BASE: join(folder, 'mnesia'),
+      RABBITMQ_LOG_BASE: join(folder, 'log'),
+      RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
+      RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'enabled_plugins'),
+      RABBITMQ_PID_FILE: join(folder, 'pid'),
+      RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '-kernel inet_dist_use_interface {127,0,0,1}',
+      ERL_EPMD_PORT: String(epmd),
+      ERL_EPMD_ADDRESS: '127.0.0.1',
+    };
+    // Started here and in the foreground: the one that Erlang would start is a daemon that outlives the test.
+    const portMapper = new ThrowawayProcess({
+      name: 'epmd',
+      command: 'epmd',
+      args: ['-port', String(epmd), '-address', '127.0.0.1'],
+      ready: () => accepts(epmd),
+    });
+    const broker = new ThrowawayProcess({
+      name: 'rabbitmq-server',
+      command: join(SCRIPTS, 'rabbitmq-server'),
+      args: [],
+      env,
+      ready: () => listens(env),
+    });
+    const server = new RabbitmqServer({ amqp, management }, folder, env, { broker, portMapper });
+    try {
+      await portMapper.start();
+      await broker.start();
+    } catch (cause) {
+      await server[Symbol.asyncDispose]();
+      throw cause;
+    }
+    return server;
+  }
+
+  /** Runs rabbitmqctl against this broker, and gives what it printed. */
+  async control(...args: readonly string[]): Promise<string> {
+    const { stdout } = await promisify(execFile)(join(SCRIPTS, 'rabbitmqctl'), ['--quiet', ...args], {
+      env: { ...process.env, ...this.#env },
+    });
+    return stdout;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    await this.#portMapper.stop('SIGKILL');
+    await removeFolder(this.#folder);
+  }
+
+  /** Ends the Erlang machine itself at once, as a power cut would: the script that started it is only its parent. */
+  async kill(): Promise<void> {
+    const pid = await readFile(join(this.#folder, 'pid'), 'utf8').catch(() => '');
+    if (/^\d+\s*$/.test(pid)) {
+      try {
+        process.kill(Number(pid), 'SIGKILL');
+      } catch {
+        // It has ended by itself.
+      }
+    }
+    await this.process.stop('SIGKILL');
+  }
+}
+
+async function listens(env: Readonly<Record<string, string>>): Promise<boolean> {
+  await promisify(execFile)(join(SCRIPTS, 'rabbitmqctl'), ['--quiet', 'await_startup', '--timeout', '30'], {
+    env: { ...process.env, ...env },
+  });
+  return true;
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}

@@ -1,0 +1,50 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { startProgram } from './program.ts';
+
+/** `warren serve`, with the address that it listens on. */
+export interface RunningServer {
+  /** `127.0.0.1:PORT`. */
+  readonly address: string;
+  stderr(): string;
+  /** Stops it as an operator does. @returns its exit code. */
+  stop(): Promise<number | null>;
+  /** Ends it at once, as a crash does. */
+  kill(): Promise<void>;
+}
+
+/**
+ * Writes a configuration into `folder` as `NAME.yaml`, and starts `warren serve` on it, on a free port.
+ *
+ * @throws Error with what it printed when it ends instead.
+ */
+export async function startServe(folder: string, name: string, configuration: object): Promise<RunningServer> {
+  const file = join(folder, `${name}.yaml`);
+  await writeFile(file, stringify({ server: { listen: '127.0.0.1:0', drainSeconds: 5 }, ...configuration }));
+  const program = startProgram(['serve', '--config', file]);
+  let hasEnded = false;
+  void program.ended.finally(() => {
+    hasEnded = true;
+  });
+  for (;;) {
+    const port = /"port":(\d+)[^\n]*"serving"|"serving"[^\n]*"port":(\d+)/.exec(program.stderr());
+    const found = port?.[1] ?? port?.[2];
+    if (found !== undefined) {
+      return {
+        address: `127.0.0.1:${found}`,
+        stderr: () => program.stderr(),
+        async stop() {
+          program.kill('SIGTERM');
+          return (await program.ended).code;
+        },
+        async kill() {
+          program.kill('SIGKILL');
+          await program.ended;
+        },
+      };
+    }
+    if (hasEnded) throw new Error(`warren serve ended at once:\n${program.stderr()}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
