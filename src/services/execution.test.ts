@@ -16,7 +16,7 @@ afterEach(async () => {
 });
 
 describe('Execute', () => {
-  test('a stream shows cache check, queue, run and end, and the result of the bot', async () => {
+  test('a stream shows queue, run and end, and the result of the bot', async () => {
     const client = grid.execute(await grid.uploadAction());
     await grid.settle();
     const bot = grid.bot('bot-1');
@@ -27,7 +27,7 @@ describe('Execute', () => {
     await bot.update({ remainingMilliseconds: () => 1_000 });
     await client.done;
     expect(client.failure).toBeUndefined();
-    expect(client.stageNames).toEqual(['CACHE_CHECK', 'QUEUED', 'EXECUTING', 'COMPLETED']);
+    expect(client.stageNames).toEqual(['QUEUED', 'EXECUTING', 'COMPLETED']);
     expect(client.response.status?.code).toBe(StatusCode.OK);
     expect(client.response.cachedResult).toBe(false);
     expect(client.response.result?.executionMetadata?.worker).toBe('bot-1');
@@ -45,7 +45,7 @@ describe('Execute', () => {
     const second = grid.execute(action);
     await second.done;
     expect(second.response.cachedResult).toBe(true);
-    expect(second.stageNames).toEqual(['CACHE_CHECK', 'COMPLETED']);
+    expect(second.stageNames).toEqual(['COMPLETED']);
     const again = grid.wait(second.name);
     await again.done;
     expect(again.response.cachedResult).toBe(true);

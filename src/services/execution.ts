@@ -16,7 +16,6 @@ import {
 import type { Operation as WireOperation } from '../proto/google/longrunning/operations.ts';
 import type { Scheduler } from '../scheduling/scheduler.ts';
 import type { JobWatch } from '../scheduling/watch-hub.ts';
-import { cacheCheckOperation } from '../wire/operation.ts';
 import { readRequestMetadata } from '../wire/request-metadata.ts';
 import { OK_STATUS } from '../wire/status.ts';
 import { type CheckedExecution, checkExecution } from './execution-request.ts';
@@ -63,6 +62,9 @@ export class Execution {
   }
 
   /**
+   * The stream starts once the job is stored: whoever holds a name may follow or cancel it at any replica at once, also
+   * when this one is lost.
+   *
    * @throws as `checkExecution`; RESOURCE_EXHAUSTED with RetryInfo when no more work is taken; UNAVAILABLE with
    *   RetryInfo while the replica drains.
    */
@@ -76,7 +78,6 @@ export class Execution {
 
     let cached: Outcome | undefined;
     if (!request.skipCacheLookup && !action.doNotCache) {
-      yield cacheCheckOperation(instance.name, operationId, plainDigest);
       cached = await this.#lookUp(checked, signal);
     }
     const { watch } = await submitting.submit(

@@ -35,29 +35,6 @@ export function operationToWire(job: Job, operation: Operation, response: Uint8A
   };
 }
 
-/** What a client sees while the cache is looked up: there is no job yet. */
-export function cacheCheckOperation(
-  instanceName: string,
-  operationId: string,
-  action: Job['actionDigest'],
-): WireOperation {
-  const digest = digestFromPlain(action);
-  const metadata = ExecuteOperationMetadata.encode({
-    stage: ExecutionStage_Value.CACHE_CHECK,
-    actionDigest: digestToWire(digest),
-    stdoutStreamName: '',
-    stderrStreamName: '',
-    partialExecutionMetadata: undefined,
-    digestFunction: digestFunctionToWire(digest.digestFunction),
-  }).finish();
-  return {
-    name: operationName(instanceName, operationId),
-    metadata: packAny(METADATA_NAME, metadata),
-    done: false,
-    result: undefined,
-  };
-}
-
 /** The encoded ExecuteOperationMetadata: in operations, and in the trailers that tell bots of their leases. */
 export function encodeOperationMetadata(
   job: Job,

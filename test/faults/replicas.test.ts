@@ -10,7 +10,7 @@ import { RabbitmqServer } from '../support/rabbitmq-server.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { type RunningServer, startServe } from '../support/serve.ts';
 import { completed, SimulatedBot } from '../support/simulated-bot.ts';
-import { ExecutionStream, Stage, Tenant } from '../support/tenant.ts';
+import { ExecutionStream, Tenant } from '../support/tenant.ts';
 import { removeFolder, temporaryFolder } from '../support/throwaway-process.ts';
 import { WireClient } from '../support/wire-client.ts';
 
@@ -78,11 +78,6 @@ function waitExecution(tenant: Tenant, name: string): ExecutionStream {
   return new ExecutionStream(tenant.client.serverStream(ExecutionService.waitExecution, request, { deadline: 20_000 }));
 }
 
-/** The operation's name, once its job stands in Redis: the first update tells the name before that. */
-async function queuedName(execution: ExecutionStream): Promise<string> {
-  return (await execution.until(Stage.QUEUED)).operation.name;
-}
-
 /** A platform that only the bots of one test offer. */
 function ownPlatform() {
   const property = ['OSFamily', `replicas-${randomUUID()}`] as const;
@@ -131,7 +126,7 @@ describe('kill -9 of a replica', () => {
     const [dying, other] = [tenantOf(one), tenantOf(two)];
     const { action, bot } = ownPlatform();
     const prepared = await dying.prepare({ action });
-    const name = await queuedName(dying.execute(prepared.action.digest));
+    const name = await dying.execute(prepared.action.digest).name();
     await one.kill();
     const waiting = waitExecution(other, name);
     await waiting.next();
@@ -145,7 +140,7 @@ describe('RabbitMQ', () => {
     const tenant = tenantOf(await startReplica('one'), await startReplica('two'));
     const { action, bot } = ownPlatform();
     const prepared = await tenant.prepare({ action });
-    const name = await queuedName(tenant.execute(prepared.action.digest, {}, { deadline: 100_000 }));
+    const name = await tenant.execute(prepared.action.digest, {}, { deadline: 100_000 }).name();
     await rabbitmq.kill();
     await rabbitmq.process.start();
     const waiting = waitExecution(tenant, name);
@@ -161,7 +156,7 @@ describe('Redis', () => {
     const tenant = tenantOf(await startReplica('one'), await startReplica('two'));
     const { action, bot } = ownPlatform();
     const prepared = await tenant.prepare({ action });
-    const name = await queuedName(tenant.execute(prepared.action.digest, {}, { deadline: 100_000 }));
+    const name = await tenant.execute(prepared.action.digest, {}, { deadline: 100_000 }).name();
     await redis.process.stop('SIGKILL');
     await redis.process.start();
     const waiting = waitExecution(tenant, name);
