@@ -3,12 +3,12 @@ import { completed, SimulatedBot } from '../../test/support/simulated-bot.ts';
 import { WireClient } from '../../test/support/wire-client.ts';
 
 /**
- * No-op bots in a process of their own: `bots-process.ts HOST:PORT COUNT KEY VALUE`. Each polls, and reports every
- * lease as done at once.
+ * No-op bots in a process of their own: `bots-process.ts HOST:PORT[,...] COUNT KEY VALUE`. Each polls, and reports
+ * every lease as done at once.
  */
-const [address, count, key, value] = process.argv.slice(2) as [string, string, string, string];
+const [addresses, count, key, value] = process.argv.slice(2) as [string, string, string, string];
 const CONNECTIONS = 2;
-const clients = Array.from({ length: CONNECTIONS }, () => new WireClient([address]));
+const clients = Array.from({ length: CONNECTIONS }, () => new WireClient(addresses.split(',')));
 
 async function run(bot: SimulatedBot): Promise<never> {
   let leases: readonly Lease[] = (await bot.create({}, { deadline: 2_000 })).leases;

@@ -1,4 +1,4 @@
-import type { Server } from './server.ts';
+import type { ProcessMeter } from './server.ts';
 
 /** One line of the results. */
 export interface Row {
@@ -19,12 +19,15 @@ export interface Row {
   readonly serverMebibytes?: number;
   /** The same measured against a bare server that does nothing else, in the same run: value / bare. */
   readonly ofBare?: number;
-  readonly goal?: Goal;
+  /** Further figures by what they are called; rows with the same ones share a table of their own. */
+  readonly details?: Readonly<Record<string, number>>;
+  readonly goal?: Goal | readonly Goal[];
 }
 
 /** What a row must reach. */
 export interface Goal {
-  readonly of: 'value' | 'p50' | 'serverMebibytes';
+  /** A figure of the row, or one of its details. */
+  readonly of: 'value' | 'p50' | 'p99' | 'serverCpuMicroseconds' | 'serverMebibytes' | (string & {});
   readonly atMost?: number;
   readonly atLeast?: number;
 }
@@ -46,12 +49,17 @@ export interface Scenario {
   run(options: BenchOptions): Promise<Row[]>;
 }
 
-/** Whether a row reaches its goal; undefined where it has none. */
-export function reachesGoal(row: Row): boolean | undefined {
-  if (row.goal === undefined) return undefined;
-  const value = row[row.goal.of];
-  if (value === undefined) return undefined;
-  return value <= (row.goal.atMost ?? Number.POSITIVE_INFINITY) && value >= (row.goal.atLeast ?? 0);
+/** The goals of a row. */
+export function goalsOf({ goal }: Row): readonly Goal[] {
+  if (goal === undefined) return [];
+  return 'of' in goal ? [goal] : goal;
+}
+
+/** Whether a row reaches a goal of its. A figure that is not there reaches none. */
+export function reachesGoal(row: Row, goal: Goal): boolean {
+  const value: unknown = goal.of in row ? row[goal.of as keyof Row] : row.details?.[goal.of];
+  if (typeof value !== 'number') return false;
+  return value <= (goal.atMost ?? Number.POSITIVE_INFINITY) && value >= (goal.atLeast ?? 0);
 }
 
 /** What one round measured. */
@@ -65,33 +73,60 @@ export interface Round {
 
 /** Runs rounds against a server and sums them up as one row of work per second. */
 export async function measure(
-  server: Server,
+  server: ProcessMeter,
   name: string,
   unit: string,
   rounds: number,
   round: () => Promise<Round>,
 ): Promise<Row> {
-  const results: Round[] = [];
-  const cpu: number[] = [];
-  server.resetPeak();
-  for (let i = 0; i < rounds; i++) {
-    const before = server.cpuMilliseconds();
-    const result = await round();
-    cpu.push(((server.cpuMilliseconds() - before) * 1_000) / result.work);
-    results.push(result);
+  const measured = new MeasuredCase(server, name, unit);
+  for (let i = 0; i < rounds; i++) await measured.round(round);
+  return measured.row();
+}
+
+/** Rounds of one case, which those of other cases may come between. */
+export class MeasuredCase {
+  readonly #server: ProcessMeter;
+  readonly #name: string;
+  readonly #unit: string;
+  readonly #rounds: Round[] = [];
+  readonly #cpu: number[] = [];
+  #peak = 0;
+
+  constructor(server: ProcessMeter, name: string, unit: string) {
+    this.#server = server;
+    this.#name = name;
+    this.#unit = unit;
   }
-  const rates = results.map((each) => (each.work * 1_000) / each.milliseconds);
-  const latencies = results.flatMap((each) => each.latencies);
-  return {
-    name,
-    unit,
-    value: median(rates),
-    spread: [Math.min(...rates), Math.max(...rates)],
-    p50: percentile(latencies, 0.5),
-    p99: percentile(latencies, 0.99),
-    serverCpuMicroseconds: median(cpu),
-    serverMebibytes: server.peakMebibytes(),
-  };
+
+  async round(run: () => Promise<Round>): Promise<Round> {
+    this.#server.resetPeak();
+    const before = this.#server.cpuMilliseconds();
+    const round = await run();
+    this.#cpu.push(((this.#server.cpuMilliseconds() - before) * 1_000) / round.work);
+    this.#rounds.push(round);
+    this.#peak = Math.max(this.#peak, this.#server.peakMebibytes());
+    return round;
+  }
+
+  /** Units of work in each second of each round. */
+  get rates(): readonly number[] {
+    return this.#rounds.map((each) => (each.work * 1_000) / each.milliseconds);
+  }
+
+  row(): Row {
+    const latencies = this.#rounds.flatMap((each) => each.latencies);
+    return {
+      name: this.#name,
+      unit: this.#unit,
+      value: median(this.rates),
+      spread: [Math.min(...this.rates), Math.max(...this.rates)],
+      p50: percentile(latencies, 0.5),
+      p99: percentile(latencies, 0.99),
+      serverCpuMicroseconds: median(this.#cpu),
+      serverMebibytes: this.#peak,
+    };
+  }
 }
 
 /** Makes `count` calls, `concurrency` at a time. @param call gives the units of work that it did. */

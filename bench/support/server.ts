@@ -5,45 +5,67 @@ import { startGrid } from '../../test/support/grid.ts';
 import { WireClient } from '../../test/support/wire-client.ts';
 import type { BenchOptions } from './scenario.ts';
 
-/** A server process under measurement. */
-export class Server {
-  readonly address: string;
-  readonly #pid: number;
+/** Processes under measurement. */
+export class ProcessMeter {
+  readonly #pids: readonly number[];
+
+  constructor(pids: readonly number[]) {
+    this.#pids = pids;
+  }
+
+  /** User and system time so far, of all together. Linux counts it in ticks of 10 ms. */
+  cpuMilliseconds(): number {
+    return sum(this.#pids, (pid) => {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      return (Number(fields[11]) + Number(fields[12])) * 10;
+    });
+  }
+
+  /** The resident size now. */
+  residentMebibytes(): number {
+    return sum(this.#pids, (pid) => statusKibibytes(pid, 'VmRSS') / 1024);
+  }
+
+  /** The greatest resident sizes since `resetPeak`. */
+  peakMebibytes(): number {
+    return sum(this.#pids, (pid) => statusKibibytes(pid, 'VmHWM') / 1024);
+  }
+
+  resetPeak(): void {
+    for (const pid of this.#pids) {
+      try {
+        writeFileSync(`/proc/${pid}/clear_refs`, '5');
+      } catch {
+        // Without the right to reset it, the peak is that of the process's life.
+      }
+    }
+  }
+}
+
+/** A server under measurement: one process, or several that share the calls. */
+export class Server extends ProcessMeter {
+  readonly addresses: readonly string[];
   readonly #stop: () => Promise<void>;
 
-  constructor(address: string, pid: number, stop: () => Promise<void>) {
-    this.address = address;
-    this.#pid = pid;
+  constructor(addresses: readonly string[], pids: readonly number[], stop: () => Promise<void>) {
+    super(pids);
+    this.addresses = addresses;
     this.#stop = stop;
+  }
+
+  /** The first of its addresses. */
+  get address(): string {
+    return this.addresses[0] ?? '';
   }
 
   get port(): number {
     return Number(this.address.slice(this.address.lastIndexOf(':') + 1));
   }
 
-  /** User and system time so far. Linux counts it in ticks of 10 ms. */
-  cpuMilliseconds(): number {
-    const stat = readFileSync(`/proc/${this.#pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) * 10;
-  }
-
-  /** The greatest resident size since `resetPeak`. */
-  peakMebibytes(): number {
-    const status = readFileSync(`/proc/${this.#pid}/status`, 'utf8');
-    return Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024;
-  }
-
-  resetPeak(): void {
-    try {
-      writeFileSync(`/proc/${this.#pid}/clear_refs`, '5');
-    } catch {
-      // Without the right to reset it, the peak is that of the process's life.
-    }
-  }
-
+  /** Calls go to its processes in turn. */
   client(): WireClient {
-    return new WireClient([this.address]);
+    return new WireClient(this.addresses);
   }
 
   stop(): Promise<void> {
@@ -53,15 +75,19 @@ export class Server {
 
 /** A grid of ours without a worker of its own, compiled. */
 export async function startServer(options: BenchOptions): Promise<Server> {
-  const nodeArgs = options.profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profileFolder}`];
-  const grid = await startGrid({ compiled: true, nodeArgs });
-  return new Server(grid.address, grid.pid, () => grid.stop());
+  const grid = await startGrid({ compiled: true, nodeArgs: profileArgs(options) });
+  return new Server([grid.address], [grid.pid], () => grid.stop());
+}
+
+/** What node is told, so that a server writes a profile where one is wanted. */
+export function profileArgs({ profileFolder }: BenchOptions): readonly string[] {
+  return profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
 }
 
 /** A bare grpc-js server that answers at once: the floor beneath every figure of the same run. */
 export async function startBareServer(): Promise<Server> {
   const helper = await startHelper('bare-server.ts', []);
-  return new Server(helper.firstLine, helper.pid, () => helper.stop());
+  return new Server([helper.firstLine], [helper.pid], () => helper.stop());
 }
 
 /** A helper process of the bench, from a file beside this one. */
@@ -93,4 +119,12 @@ export async function startHelper(file: string, args: readonly string[]): Promis
       await exited;
     },
   };
+}
+
+function statusKibibytes(pid: number, field: string): number {
+  return Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
+}
+
+function sum(pids: readonly number[], of: (pid: number) => number): number {
+  return pids.reduce((total, pid) => total + of(pid), 0);
 }

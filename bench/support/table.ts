@@ -1,11 +1,25 @@
-import { type Row, reachesGoal } from './scenario.ts';
+import { type Goal, goalsOf, type Row, reachesGoal } from './scenario.ts';
 
 const COLUMNS = ['case', 'value', 'unit', 'least..most', 'p50 ms', 'p99 ms', 'CPU us', 'peak MiB', 'of bare', 'goal'];
 
-/** The rows as a table of Markdown, aligned for a terminal. */
-export function renderTable(rows: readonly Row[]): string {
-  const cells = [COLUMNS, ...rows.map(cellsOf)];
-  const widths = COLUMNS.map((_, i) => Math.max(...cells.map((line) => (line[i] as string).length)));
+/** The rows as tables of Markdown, aligned for a terminal: one of all, and one for each set of further figures. */
+export function renderTables(rows: readonly Row[]): string {
+  const tables = [render([COLUMNS, ...rows.map(cellsOf)])];
+  const bySet = new Map<string, Row[]>();
+  for (const row of rows) {
+    if (row.details === undefined) continue;
+    const set = JSON.stringify(Object.keys(row.details));
+    bySet.set(set, [...(bySet.get(set) ?? []), row]);
+  }
+  for (const [set, alike] of bySet) {
+    const lines = alike.map((row) => [row.name, ...Object.values(row.details ?? {}).map(number)]);
+    tables.push(render([['case', ...(JSON.parse(set) as string[])], ...lines]));
+  }
+  return tables.join('\n\n');
+}
+
+function render(cells: ReadonlyArray<readonly string[]>): string {
+  const widths = (cells[0] ?? []).map((_, i) => Math.max(...cells.map((line) => (line[i] as string).length)));
   const lines = cells.map((line) => `| ${line.map((cell, i) => cell.padEnd(widths[i] as number)).join(' | ')} |`);
   lines.splice(1, 0, `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`);
   return lines.join('\n');
@@ -22,15 +36,22 @@ function cellsOf(row: Row): string[] {
     number(row.serverCpuMicroseconds),
     row.serverMebibytes === undefined ? '' : row.serverMebibytes.toFixed(0),
     row.ofBare === undefined ? '' : row.ofBare.toFixed(2),
-    goalOf(row),
+    goalsOf(row)
+      .map((goal) => describeGoal(row, goal))
+      .join('; '),
   ];
 }
 
-function goalOf(row: Row): string {
-  if (row.goal === undefined) return '';
-  const bound = row.goal.atMost === undefined ? `>= ${row.goal.atLeast}` : `<= ${row.goal.atMost}`;
-  const of = { value: row.unit, p50: 'ms p50', serverMebibytes: 'MiB' }[row.goal.of];
-  return `${reachesGoal(row) === true ? 'reached' : 'MISSED'}: ${bound} ${of}`;
+function describeGoal(row: Row, goal: Goal): string {
+  const bound = goal.atMost === undefined ? `>= ${goal.atLeast}` : `<= ${goal.atMost}`;
+  const units: Readonly<Record<string, string>> = {
+    value: row.unit,
+    p50: 'ms p50',
+    p99: 'ms p99',
+    serverCpuMicroseconds: 'us CPU',
+    serverMebibytes: 'MiB',
+  };
+  return `${reachesGoal(row, goal) ? 'reached' : 'MISSED'}: ${bound} ${units[goal.of] ?? goal.of}`;
 }
 
 function number(value: number | undefined): string {

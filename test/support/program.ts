@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 
 const LAUNCHER = join(import.meta.dirname, '../../warren');
+const COMPILED = join(import.meta.dirname, '../../dist/bin/main.js');
 
 /** How a program ended: with a code, or by a signal that it did not catch. */
 export interface Ended {
@@ -21,7 +22,16 @@ export interface Program {
 
 /** Starts `./warren ARGS`. */
 export function startProgram(args: readonly string[], env: Readonly<Record<string, string>> = {}): Program {
-  const child = spawn(LAUNCHER, args, {
+  return start(LAUNCHER, args, env);
+}
+
+/** Starts the compiled program past its launcher, which has built it before, with arguments of node's own. */
+export function startCompiled(nodeArgs: readonly string[], args: readonly string[]): Program {
+  return start(process.execPath, [...nodeArgs, COMPILED, ...args], {});
+}
+
+function start(command: string, args: readonly string[], env: Readonly<Record<string, string>>): Program {
+  const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
     detached: true,

@@ -1,10 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { startProgram } from './program.ts';
+import { type Program, startProgram } from './program.ts';
 
 /** `warren serve`, with the address that it listens on. */
 export interface RunningServer {
+  readonly pid: number;
   /** `127.0.0.1:PORT`. */
   readonly address: string;
   stderr(): string;
@@ -17,12 +18,18 @@ export interface RunningServer {
 /**
  * Writes a configuration into `folder` as `NAME.yaml`, and starts `warren serve` on it, on a free port.
  *
+ * @param start how the program is started; by its launcher, when nothing else is said.
  * @throws Error with what it printed when it ends instead.
  */
-export async function startServe(folder: string, name: string, configuration: object): Promise<RunningServer> {
+export async function startServe(
+  folder: string,
+  name: string,
+  configuration: object,
+  start: (args: readonly string[]) => Program = startProgram,
+): Promise<RunningServer> {
   const file = join(folder, `${name}.yaml`);
   await writeFile(file, stringify({ server: { listen: '127.0.0.1:0', drainSeconds: 5 }, ...configuration }));
-  const program = startProgram(['serve', '--config', file]);
+  const program = start(['serve', '--config', file]);
   let hasEnded = false;
   void program.ended.finally(() => {
     hasEnded = true;
@@ -32,6 +39,7 @@ export async function startServe(folder: string, name: string, configuration: ob
     const found = port?.[1] ?? port?.[2];
     if (found !== undefined) {
       return {
+        pid: program.pid,
         address: `127.0.0.1:${found}`,
         stderr: () => program.stderr(),
         async stop() {
