@@ -74,8 +74,24 @@ export function describeBotSessionStore(name: string, create: () => Promise<BotS
       const report = reportOf({ health: 'unhealthy', capacity: 7, pollId: 'poll-2', replicaId: 'replica-2' });
       const answer = await fixture.store.touch('main/1', 'bot-1', report, 60_000, signal);
       expect(answer).toMatchObject({ kind: 'session', session: report });
+      expect(answer).toMatchObject({ before: { pollId: 'poll-1', replicaId: 'replica-1' } });
       await fixture.advance(50_000);
       expect(await fixture.store.expire(10, signal)).toEqual([]);
+    });
+
+    test('a call that is held renews the life as long as it speaks for the bot', async () => {
+      await using fixture = await create();
+      const { session } = await fixture.store.create(sessionOf('main/1', 'bot-1'), signal);
+      await fixture.advance(50_000);
+      expect(await fixture.store.extend('main/1', 'poll-1', 60_000, signal)).toBe(session.createdAt + 110_000);
+      expect(await fixture.store.get('main/1', signal)).toMatchObject({ expiresAt: session.createdAt + 110_000 });
+      await fixture.advance(50_000);
+      expect(await fixture.store.expire(10, signal)).toEqual([]);
+      expect(await fixture.store.extend('main/1', 'poll-9', 60_000, signal)).toBeUndefined();
+      expect(await fixture.store.extend('main/9', 'poll-1', 60_000, signal)).toBeUndefined();
+      await fixture.advance(11_000);
+      expect(await fixture.store.expire(10, signal)).toHaveLength(1);
+      expect(await fixture.store.extend('main/1', 'poll-1', 60_000, signal)).toBeUndefined();
     });
 
     test('a session that has outlived its time is given to one caller, with its leases', async () => {

@@ -6,7 +6,12 @@ export type SessionEnd = 'expired' | 'replaced' | 'closed';
 
 /** What became of a call on a session. */
 export type SessionAnswer =
-  | { readonly kind: 'session'; readonly session: BotSession }
+  | {
+      readonly kind: 'session';
+      readonly session: BotSession;
+      /** The call that spoke for the bot until now, and the replica that may still hold it. */
+      readonly before: Pick<BotSession, 'pollId' | 'replicaId'>;
+    }
   | { readonly kind: 'ended'; readonly end: SessionEnd }
   | { readonly kind: 'other-bot' }
   | { readonly kind: 'unknown' };
@@ -37,6 +42,13 @@ export interface BotSessionStore {
 
   /** A bot has called: notes what it reports, renews its life, and makes this call the one that speaks for it. */
   touch(name: string, botId: string, report: BotReport, lifetime: number, signal: AbortSignal): Promise<SessionAnswer>;
+
+  /**
+   * The call that speaks for the bot is still held, which counts as being heard of: renews the session's life.
+   *
+   * @returns when it now ends; undefined where the session has ended, or another call speaks for the bot.
+   */
+  extend(name: string, pollId: string, lifetime: number, signal: AbortSignal): Promise<number | undefined>;
 
   /**
    * Adds and removes leases in one step. Adding needs the session to stand, `pollId` to be still the call that speaks

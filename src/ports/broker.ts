@@ -20,7 +20,9 @@ export interface WorkDelivery {
 /** What one replica tells another. Hints: who gets one reads the record. */
 export type ReplicaUpdate =
   | { readonly kind: 'job-changed'; readonly jobId: string; readonly version: number }
-  | { readonly kind: 'lease-ended'; readonly botSessionName: string; readonly leaseId: string };
+  | { readonly kind: 'lease-ended'; readonly botSessionName: string; readonly leaseId: string }
+  /** The bot has made another call elsewhere: the one that is named speaks for it no more. */
+  | { readonly kind: 'poll-superseded'; readonly botSessionName: string; readonly pollId: string };
 
 /** What the tap shows: one for every change of a job's state. */
 export interface JobEventMessage extends BuildLabels {

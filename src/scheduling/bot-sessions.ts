@@ -27,22 +27,12 @@ export class BotSessions {
     this.#options = options;
   }
 
-  /**
-   * A bot comes, or comes anew: an earlier session of the same bot ends.
-   *
-   * @param wait how long the call may be held, which counts as being heard of.
-   */
-  async create(
-    instanceName: string,
-    botId: string,
-    report: BotReport,
-    wait: number,
-    signal: AbortSignal,
-  ): Promise<BotSession> {
+  /** A bot comes, or comes anew: an earlier session of the same bot ends. */
+  async create(instanceName: string, botId: string, report: BotReport, signal: AbortSignal): Promise<BotSession> {
     const { sessions, ids, settings, logger } = this.#options;
     const uuid = ids.uuid();
     const name = instanceName === '' ? uuid : `${instanceName}/${uuid}`;
-    const lifetime = settings.leaseTime + wait;
+    const lifetime = settings.leaseTime;
     const { session, replaced } = await sessions.create({ ...report, name, botId, instanceName, lifetime }, signal);
     logger.info({ botId, session: name, instance: instanceName, capacity: report.capacity }, 'a bot has come');
     if (replaced !== undefined) await this.#giveBackAll(replaced, 'the bot has begun a new session', signal);
@@ -60,14 +50,15 @@ export class BotSessions {
     name: string,
     botId: string,
     report: BotReport,
-    wait: number,
     leaving: boolean,
     signal: AbortSignal,
   ): Promise<BotSession> {
-    const lifetime = leaving ? LEAVING_LIFETIME : this.#options.settings.leaseTime + wait;
-    const answer = await this.#options.sessions.touch(name, botId, report, lifetime, signal);
+    const lifetime = leaving ? LEAVING_LIFETIME : this.#options.settings.leaseTime;
+    const { sessions, effects } = this.#options;
+    const answer = await sessions.touch(name, botId, report, lifetime, signal);
     switch (answer.kind) {
       case 'session':
+        effects.supersedeElsewhere(name, answer.before);
         return answer.session;
       case 'ended':
         throw endedError(name, answer.end);

@@ -1,3 +1,4 @@
+import type { BotSession } from '../domain/bot-session.ts';
 import type { Job } from '../domain/job.ts';
 import type { JobEffect } from '../domain/job-machine/effect.ts';
 import type { JobEvent } from '../domain/job-machine/event.ts';
@@ -73,7 +74,17 @@ export class EffectRunner {
       case 'lease-ended':
         this.#options.polls.wake(update.botSessionName);
         break;
+      case 'poll-superseded':
+        this.#options.polls.supersede(update.botSessionName, update.pollId);
+        break;
     }
+  }
+
+  /** A bot has called here: the call that spoke for it until now ends, should another replica hold it. */
+  supersedeElsewhere(botSessionName: string, before: Pick<BotSession, 'pollId' | 'replicaId'>): void {
+    const { broker, replicaId } = this.#options;
+    if (before.replicaId === replicaId) return;
+    broker.publishUpdate([before.replicaId], { kind: 'poll-superseded', botSessionName, pollId: before.pollId });
   }
 
   async #carryOut(jobId: string, job: Job | undefined, effect: JobEffect): Promise<void> {

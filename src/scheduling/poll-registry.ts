@@ -3,11 +3,13 @@ import { StatusError } from '../domain/status-error.ts';
 
 /** A bot's call that is being answered. Its signals are made when first looked at: most calls never wait. */
 export class BotPoll implements Disposable {
+  readonly id: string;
   readonly #onClose: (poll: BotPoll) => void;
   #superseded: AbortController | undefined;
   #woken: AbortController | undefined;
 
-  constructor(onClose: (poll: BotPoll) => void) {
+  constructor(id: string, onClose: (poll: BotPoll) => void) {
+    this.id = id;
     this.#onClose = onClose;
   }
 
@@ -43,13 +45,19 @@ export class PollRegistry {
   readonly #polls = new Map<string, BotPoll>();
 
   /** Begins a call; an earlier one of the same session that still waits ends with ABORTED. */
-  begin(sessionName: string): BotPoll {
+  begin(sessionName: string, pollId: string): BotPoll {
     this.#polls.get(sessionName)?.supersede();
-    const poll = new BotPoll((closed) => {
+    const poll = new BotPoll(pollId, (closed) => {
       if (this.#polls.get(sessionName) === closed) this.#polls.delete(sessionName);
     });
     this.#polls.set(sessionName, poll);
     return poll;
+  }
+
+  /** The bot has made another call at another replica. A call that is younger than the one named goes on. */
+  supersede(sessionName: string, pollId: string): void {
+    const poll = this.#polls.get(sessionName);
+    if (poll?.id === pollId) poll.supersede();
   }
 
   /** Has the bot's call, if one waits here, answered now. @returns whether one did. */

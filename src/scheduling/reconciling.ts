@@ -65,20 +65,14 @@ export class Reconciling {
     this.#options = options;
   }
 
-  /** @param wait how long the call may be held, which leases must outlive. */
-  async reconcile(
-    session: BotSession,
-    reported: readonly ReportedLease[],
-    wait: number,
-    signal: AbortSignal,
-  ): Promise<Reconciled> {
+  async reconcile(session: BotSession, reported: readonly ReportedLease[], signal: AbortSignal): Promise<Reconciled> {
     const held: HeldLease[] = [];
     const dropped: string[] = [];
     let completedAny = false;
     await Promise.all(
       reported.map(async (lease) => {
         if (lease.state === 'completed') completedAny = true;
-        const job = await this.#judge(session, lease, wait, signal);
+        const job = await this.#judge(session, lease, signal);
         if (job === undefined) dropped.push(lease.id);
         else held.push({ id: lease.id, job, state: job.state === 'executing' ? 'active' : 'pending' });
       }),
@@ -86,15 +80,20 @@ export class Reconciling {
     const mentioned = new Set(reported.map((each) => each.id));
     for (const id of session.leaseIds) {
       if (mentioned.has(id)) continue;
-      const job = await this.#unmentioned(session, id, wait, signal);
+      const job = await this.#unmentioned(session, id, signal);
       if (job === undefined) dropped.push(id);
       else held.push({ id, job, state: 'pending' });
     }
     return { held, dropped, completedAny };
   }
 
+  /** Renews a lease of which the bot says nothing now. @returns its job, if the bot still holds it. */
+  renewUnheard(session: BotSession, id: string, signal: AbortSignal): Promise<Job | undefined> {
+    return this.#renew(session, { id, state: 'pending', partialMetadata: undefined }, signal);
+  }
+
   /** The job, if the bot is to keep the lease. */
-  async #judge(session: BotSession, lease: ReportedLease, wait: number, signal: AbortSignal): Promise<Job | undefined> {
+  async #judge(session: BotSession, lease: ReportedLease, signal: AbortSignal): Promise<Job | undefined> {
     const name = parseLeaseId(lease.id);
     if (name === undefined) return undefined;
     switch (lease.state) {
@@ -106,7 +105,7 @@ export class Reconciling {
         return undefined;
       case 'pending':
       case 'active':
-        return this.#renew(session, lease, wait, signal);
+        return this.#renew(session, lease, signal);
     }
   }
 
@@ -130,7 +129,11 @@ export class Reconciling {
     }
   }
 
-  async #renew(session: BotSession, lease: ReportedLease, wait: number, signal: AbortSignal): Promise<Job | undefined> {
+  async #renew(
+    session: BotSession,
+    lease: Pick<ReportedLease, 'id' | 'state' | 'partialMetadata'>,
+    signal: AbortSignal,
+  ): Promise<Job | undefined> {
     const name = parseLeaseId(lease.id);
     if (name === undefined) return undefined;
     const applied = await this.#options.effects.apply(
@@ -139,7 +142,7 @@ export class Reconciling {
         type: 'renew',
         attempt: name.attempt,
         botId: session.botId,
-        leaseMilliseconds: this.#options.settings.leaseTime + wait,
+        leaseMilliseconds: this.#options.settings.leaseTime,
         executing: lease.state === 'active',
         partialMetadata: lease.partialMetadata,
       },
@@ -148,18 +151,12 @@ export class Reconciling {
     return applied?.accepted === true ? applied.job : undefined;
   }
 
-  async #unmentioned(session: BotSession, id: string, wait: number, signal: AbortSignal): Promise<Job | undefined> {
+  async #unmentioned(session: BotSession, id: string, signal: AbortSignal): Promise<Job | undefined> {
     if (session.health === 'terminating' || session.health === 'host-rebooting') {
       await this.#giveBack(session, id, 'the bot ended before it began', signal);
       return undefined;
     }
-    const silent: ReportedLease = {
-      id,
-      state: 'pending',
-      partialMetadata: undefined,
-      judge: () => Promise.resolve({ kind: 'retry', reason: '' }),
-    };
-    return this.#renew(session, silent, wait, signal);
+    return this.renewUnheard(session, id, signal);
   }
 
   async #giveBack(session: BotSession, id: string, reason: string, signal: AbortSignal): Promise<void> {

@@ -65,7 +65,18 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     broker,
     effects,
     submitting: new Submitting({ jobs, effects, hub, ids, replicaId, settings }),
-    servingBots: new ServingBots({ sessions, botSessions, reconciling, assigning, polls, ids, replicaId, settings }),
+    servingBots: new ServingBots({
+      sessions,
+      botSessions,
+      reconciling,
+      assigning,
+      polls,
+      clock,
+      ids,
+      logger,
+      replicaId,
+      settings,
+    }),
     service: {
       name: 'scheduler',
       async start(signal) {

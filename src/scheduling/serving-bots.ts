@@ -1,10 +1,13 @@
 import type { BotHealth, BotReport, BotSession } from '../domain/bot-session.ts';
 import type { Property } from '../domain/platform.ts';
 import { unavailable } from '../domain/status-error.ts';
+import type { Clock } from '../lib/clock.ts';
 import type { IdGenerator } from '../lib/ids.ts';
+import type { Logger } from '../lib/log.ts';
 import type { BotSessionStore } from '../ports/bot-session-store.ts';
 import type { Assigning } from './assigning.ts';
 import type { BotSessions } from './bot-sessions.ts';
+import { HeldCall } from './held-call.ts';
 import type { BotPoll, PollRegistry } from './poll-registry.ts';
 import type { HeldLease, Reconciling, ReportedLease } from './reconciling.ts';
 import type { SchedulingSettings } from './settings.ts';
@@ -34,7 +37,9 @@ export interface ServingBotsOptions {
   readonly reconciling: Reconciling;
   readonly assigning: Assigning;
   readonly polls: PollRegistry;
+  readonly clock: Clock;
   readonly ids: IdGenerator;
+  readonly logger: Logger;
   readonly replicaId: string;
   readonly settings: SchedulingSettings;
 }
@@ -72,8 +77,8 @@ export class ServingBots {
   async create(instanceName: string, call: BotCall, signal: AbortSignal): Promise<BotAnswer> {
     const { botSessions, polls } = this.#options;
     const wait = this.#waitFor(call);
-    const session = await botSessions.create(instanceName, call.botId, this.#report(call), wait, signal);
-    using poll = polls.begin(session.name);
+    const session = await botSessions.create(instanceName, call.botId, this.#report(call), signal);
+    using poll = polls.begin(session.name, session.pollId);
     return await this.#answer({ session, call, poll, wait, held: [], hasNews: false }, signal);
   }
 
@@ -85,9 +90,9 @@ export class ServingBots {
     const { botSessions, reconciling, sessions, polls } = this.#options;
     const wait = this.#waitFor(call);
     const leaving = call.leases.length === 0 && (call.health === 'terminating' || call.health === 'host-rebooting');
-    const session = await botSessions.touch(name, call.botId, this.#report(call), wait, leaving, signal);
-    using poll = polls.begin(name);
-    const { held, dropped, completedAny } = await reconciling.reconcile(session, call.leases, wait, signal);
+    const session = await botSessions.touch(name, call.botId, this.#report(call), leaving, signal);
+    using poll = polls.begin(name, session.pollId);
+    const { held, dropped, completedAny } = await reconciling.reconcile(session, call.leases, signal);
     if (dropped.length > 0) await sessions.changeLeases(name, session.pollId, [], dropped, signal);
     const hasNews = completedAny || dropped.length > 0;
     return await this.#answer({ session, call, poll, wait, held, hasNews }, signal);
@@ -107,16 +112,17 @@ export class ServingBots {
     // What the bot reported must be answered now, not when work comes.
     if (hasNews || (held.length > 0 && !settings.longPollWhileBusy)) return unchanged;
 
+    using holding = new HeldCall(session, held, this.#options);
     const fresh = await assigning.waitFor(session, room, poll, call.draining, wait, signal);
     if (poll.woken.aborted) {
       // A lease ended: the answer leaves it out.
-      const again = await reconciling.reconcile(session, call.leases, 0, signal);
-      return { session, leases: [...again.held, ...fresh] };
+      const again = await reconciling.reconcile(session, call.leases, signal);
+      return { session: holding.session, leases: [...again.held, ...fresh] };
     }
     if (call.draining.aborted && held.length + fresh.length === 0) {
       throw unavailable('this replica is shutting down; another serves this session', DRAINING_RETRY_DELAY);
     }
-    return { session, leases: [...held, ...fresh] };
+    return { session: holding.session, leases: [...held, ...fresh] };
   }
 
   #report(call: BotCall): BotReport {

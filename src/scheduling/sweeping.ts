@@ -51,18 +51,36 @@ export class Sweeping implements Service {
     await this.#running;
   }
 
-  /** One sweep. */
+  /** One sweep. What fails in it is logged and comes up again; the rest is done all the same. */
   async sweep(): Promise<void> {
-    const { jobs, botSessions, effects } = this.#options;
+    await this.#guard('bot sessions', () => this.#expireSessions());
+    await this.#guard('jobs', () => this.#tickJobs());
+    await this.#guard('watches', () => this.#refreshWatches());
+  }
+
+  async #expireSessions(): Promise<void> {
     for (let i = 0; i < BATCHES_PER_SWEEP && !this.#stopped; i++) {
-      if ((await botSessions.expire(BATCH, this.#never)) < BATCH) break;
+      if ((await this.#options.botSessions.expire(BATCH, this.#never)) < BATCH) break;
     }
+  }
+
+  async #tickJobs(): Promise<void> {
+    const { jobs, effects } = this.#options;
     for (let i = 0; i < BATCHES_PER_SWEEP && !this.#stopped; i++) {
       const due = await jobs.due(BATCH, this.#never);
-      for (const jobId of due) await effects.apply(jobId, { type: 'tick' }, this.#never);
+      for (const jobId of due) {
+        await this.#guard(`job ${jobId}`, () => effects.apply(jobId, { type: 'tick' }, this.#never));
+      }
       if (due.length < BATCH) break;
     }
-    await this.#refreshWatches();
+  }
+
+  async #guard(what: string, task: () => Promise<unknown>): Promise<void> {
+    try {
+      await task();
+    } catch (cause) {
+      this.#options.logger.error({ err: cause, what }, 'part of a sweep failed; it comes up again');
+    }
   }
 
   async #refreshWatches(): Promise<void> {
@@ -76,9 +94,7 @@ export class Sweeping implements Service {
   #arm(): void {
     if (this.#stopped) return;
     this.#timer = this.#options.clock.setTimer(this.#options.settings.sweepInterval, () => {
-      this.#running = this.sweep()
-        .catch((cause: unknown) => this.#options.logger.error({ err: cause }, 'a sweep failed; the next goes on'))
-        .finally(() => this.#arm());
+      this.#running = this.sweep().finally(() => this.#arm());
     });
   }
 }

@@ -283,6 +283,41 @@ describe('UpdateBotSession: sessions', () => {
     expect((await second).leases).toHaveLength(1);
   });
 
+  test('a call at another replica ends the one before with ABORTED, and none that is younger', async () => {
+    const other = await new TestGrid({ shared: grid, replicaId: 'replica-2' }).start();
+    const bot = grid.bot('bot-1', { deadline: 1_000 });
+    await bot.create();
+    const long = { remainingMilliseconds: () => 30_000 };
+    const failure = bot.update(long).catch((cause: unknown) => cause);
+    await grid.settle();
+    const waiting = bot.at(other).update(long);
+    expect(await failure).toMatchObject({ code: StatusCode.ABORTED });
+    // Late word of a call that was over before.
+    grid.broker.publishUpdate(['replica-2'], {
+      kind: 'poll-superseded',
+      botSessionName: bot.session.name,
+      pollId: 'long-gone',
+    });
+    await grid.settle();
+    grid.execute(await grid.uploadAction());
+    expect((await waiting).leases).toHaveLength(1);
+    await other.stop();
+  });
+
+  test('a call that is held for longer than the lease time keeps the session and its leases', async () => {
+    const { bot, id } = await busyBot();
+    const roomy = grid.bot('bot-1', { capacity: 2, deadline: 300_000 });
+    roomy.session = bot.session;
+    roomy.leases = bot.leases;
+    const polled = roomy.update();
+    await grid.clock.advance(239_000);
+    expect((await grid.sessions.list('main', 10, undefined, signal)).map((each) => each.leaseIds)).toEqual([[id]]);
+    await grid.clock.advance(2_000);
+    await polled;
+    expect(roomy.leases.map((each) => each.id)).toEqual([id]);
+    expect(Number(roomy.session.expireTime?.seconds)).toBeGreaterThan(grid.clock.now() / 1_000 + 30);
+  });
+
   test('a bot that hangs up takes no work with it', async () => {
     const bot = grid.bot('bot-1');
     const gone = new AbortController();
@@ -419,6 +454,22 @@ describe('attempts', () => {
     bot.leases = bot.leases.map((each) => ({ ...each, id }));
     await grid.clock.advance(30_000);
     await expect(bot.update(AT_ONCE)).rejects.toMatchObject({ code: StatusCode.DATA_LOSS });
+  });
+
+  test('the work of a bot that is lost in a held call goes to another within the lease time and 2 s', async () => {
+    const { bot, jobId } = await busyBot();
+    const roomy = grid.bot('bot-1', { capacity: 2, deadline: 300_000 });
+    roomy.session = bot.session;
+    roomy.leases = bot.leases;
+    const gone = new AbortController();
+    const polled = roomy.update({ signal: gone.signal }).catch((cause: unknown) => cause);
+    await grid.clock.advance(100_000);
+    gone.abort();
+    await polled;
+    expect((await jobOf(jobId)).attempts).toBe(1);
+    await grid.clock.advance(62_000);
+    await grid.bot('bot-2').create();
+    expect((await jobOf(jobId)).lease).toMatchObject({ botId: 'bot-2', attempt: 2 });
   });
 
   test('a good result of an older attempt completes the job, and the younger attempt stops', async () => {

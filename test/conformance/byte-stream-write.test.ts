@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { ByteStreamService, WriteRequest } from '../../src/proto/google/bytestream/bytestream.ts';
-import { type Blob, digestText, EMPTY_BLOB, freshBlob, randomBlob } from '../support/tenant.ts';
+import { type Blob, digestText, EMPTY_BLOB, freshBlob, randomBlob, type Tenant } from '../support/tenant.ts';
 import { failure } from '../support/wire-client.ts';
-import { choice, connect } from './target.ts';
+import { choice, connect, connectToOneReplica } from './target.ts';
 
 const tenant = connect();
 const { client } = tenant;
 
 /** Sends the first `size` bytes, and breaks off without finish_write. */
-async function writePart(blob: Blob, resourceName: string, size: number): Promise<void> {
+async function writePart(tenant: Tenant, blob: Blob, resourceName: string, size: number): Promise<void> {
   await tenant
     .write({ resourceName, writeOffset: 0n, data: blob.data.subarray(0, size), finishWrite: false })
     .catch(() => {});
@@ -188,10 +188,13 @@ describe('ByteStream.Write', () => {
 });
 
 describe('ByteStream.QueryWriteStatus and resuming', () => {
+  const tenant = connectToOneReplica();
+  const { client } = tenant;
+
   it('an upload that broke off goes on at committed_size', async () => {
     const blob = randomBlob(2 * 1024 * 1024);
     const resourceName = tenant.writeName(blob.digest);
-    await writePart(blob, resourceName, 1024 * 1024);
+    await writePart(tenant, blob, resourceName, 1024 * 1024);
     const status = await tenant.queryWriteStatus(resourceName);
     expect(status.complete).toBe(false);
     expect(status.committedSize).toBeLessThanOrEqual(1024n * 1024n);
@@ -226,7 +229,7 @@ describe('ByteStream.QueryWriteStatus and resuming', () => {
   it('a client may begin anew at offset 0 instead of resuming', async () => {
     const blob = randomBlob(200_000);
     const resourceName = tenant.writeName(blob.digest);
-    await writePart(blob, resourceName, 100_000);
+    await writePart(tenant, blob, resourceName, 100_000);
     expect((await tenant.writeBlob(blob, resourceName)).committedSize).toBe(blob.digest.sizeBytes);
     expect((await tenant.read(tenant.readName(blob.digest))).equals(blob.data)).toBe(true);
   });

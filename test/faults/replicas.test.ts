@@ -5,7 +5,7 @@ import {
   ExecutionService,
   WaitExecutionRequest,
 } from '../../src/proto/build/bazel/remote/execution/v2/remote_execution.ts';
-import { runConformance } from '../support/conformance-run.ts';
+import { conformanceFiles, runConformance } from '../support/conformance-run.ts';
 import { RabbitmqServer } from '../support/rabbitmq-server.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { type RunningServer, startServe } from '../support/serve.ts';
@@ -15,19 +15,6 @@ import { removeFolder, temporaryFolder } from '../support/throwaway-process.ts';
 import { WireClient } from '../support/wire-client.ts';
 
 /** Two replicas of every role on one Redis and one RabbitMQ, over the storage of a third server. */
-
-/** Not `bots`: a poll is ended by a younger one only at the same replica. Elsewhere it runs out, and gets no lease. */
-const SCHEDULING_CASES = [
-  'action-cache',
-  'bad-input-bots',
-  'bad-input-execution',
-  'capabilities',
-  'content-addressable-storage',
-  'execution',
-  'execution-scheduling',
-  'get-tree',
-  'operations',
-];
 
 let redis: RedisServer;
 let rabbitmq: RabbitmqServer;
@@ -98,7 +85,7 @@ afterEach(async () => {
 describe('two replicas', () => {
   test('keep the rules of the protocol with calls spread over both', { timeout: 240_000 }, async () => {
     const [one, two] = [await startReplica('one'), await startReplica('two')];
-    expect(await runConformance([one.address, two.address], SCHEDULING_CASES)).toBe('');
+    expect(await runConformance([one.address, two.address], await conformanceFiles())).toBe('');
   });
 });
 

@@ -38,6 +38,7 @@ type Step =
       readonly add: readonly string[];
       readonly remove: readonly string[];
     }
+  | { readonly kind: 'extend'; readonly session: number; readonly pollId: string }
   | { readonly kind: 'end'; readonly session: number }
   | { readonly kind: 'pass'; readonly milliseconds: number };
 
@@ -63,6 +64,14 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       pollId: fc.constantFrom('poll-1', 'poll-2'),
       add: leaseIds,
       remove: leaseIds,
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('extend' as const),
+      session: index,
+      pollId: fc.constantFrom('poll-1', 'poll-2'),
     }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('end' as const), session: index }) },
@@ -137,6 +146,9 @@ async function take(stores: TwoStores, each: Step): Promise<void> {
       await stores.both((store) => store.get(name, signal));
       break;
     }
+    case 'extend':
+      await stores.both((store) => store.extend(stores.name(each.session), each.pollId, LIFETIME, signal));
+      break;
     case 'end':
       await stores.both((store) => store.end(stores.name(each.session), 'closed', signal));
       break;

@@ -1,8 +1,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '../..');
+
+/** Every file of the suite, as `runConformance` takes them. */
+export async function conformanceFiles(): Promise<string[]> {
+  const suffix = '.test.ts';
+  const names = await readdir(join(ROOT, 'test/conformance'));
+  return names.filter((each) => each.endsWith(suffix)).map((each) => each.slice(0, -suffix.length));
+}
 
 /**
  * Runs files of the conformance suite against servers that a test has started, in a process of its own.

@@ -11,22 +11,28 @@ export interface DelayingProxyOptions {
 }
 
 /**
- * A TCP proxy that holds every byte for a time, as distance does, and that can stop one direction altogether.
+ * A TCP proxy that holds every byte for a time, as distance does, that can stop one direction altogether, and that can
+ * be cut.
  *
  * Loopback hides what latency does to flow control; whatever claims a throughput is measured through this, too.
  */
 export class DelayingProxy {
-  readonly #options: DelayingProxyOptions;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #held: Record<Direction, Array<() => void>> = { up: [], down: [] };
   readonly #holding: Record<Direction, boolean> = { up: false, down: false };
   readonly #passed: Record<Direction, number> = { up: 0, down: 0 };
   #onProgress: Array<() => void> = [];
+  #delay: number;
+  #isCut = false;
 
   constructor(options: DelayingProxyOptions) {
-    this.#options = options;
+    this.#delay = options.delayMilliseconds;
     this.#server = createServer({ noDelay: true }, (client) => {
+      if (this.#isCut) {
+        client.destroy();
+        return;
+      }
       const server = createConnection({ port: options.targetPort, host: '127.0.0.1', noDelay: true });
       this.#pipe(client, server, 'up');
       this.#pipe(server, client, 'down');
@@ -67,6 +73,21 @@ export class DelayingProxy {
     for (const deliver of this.#held[direction].splice(0)) deliver();
   }
 
+  /** How long bytes take from now on. A link that gets faster may bring later bytes first: break its connections. */
+  delay(milliseconds: number): void {
+    this.#delay = milliseconds;
+  }
+
+  /** Cuts every connection, and new ones as they come, until `mend`. */
+  cut(): void {
+    this.#isCut = true;
+    this.breakConnections();
+  }
+
+  mend(): void {
+    this.#isCut = false;
+  }
+
   /** Cuts every connection; new ones are taken. */
   breakConnections(): void {
     for (const socket of this.#sockets) socket.destroy();
@@ -98,8 +119,7 @@ export class DelayingProxy {
       if (this.#holding[direction]) this.#held[direction].push(deliver);
       else deliver();
     };
-    const { delayMilliseconds } = this.#options;
-    if (delayMilliseconds === 0) arrive();
-    else setTimeout(arrive, delayMilliseconds);
+    if (this.#delay === 0) arrive();
+    else setTimeout(arrive, this.#delay);
   }
 }

@@ -13,6 +13,8 @@ export interface RunningServer {
   stop(): Promise<number | null>;
   /** Ends it at once, as a crash does. */
   kill(): Promise<void>;
+  /** Freezes (SIGSTOP) and wakes (SIGCONT) it. */
+  signal(signal: NodeJS.Signals): void;
 }
 
 /**
@@ -50,6 +52,7 @@ export async function startServe(
           program.kill('SIGKILL');
           await program.ended;
         },
+        signal: (signal) => program.kill(signal),
       };
     }
     if (hasEnded) throw new Error(`warren serve ended at once:\n${program.stderr()}`);

@@ -32,6 +32,7 @@ const workSchema = z.object({
 const updateSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('job-changed'), jobId: z.string().max(64), version: z.int() }),
   z.object({ kind: z.literal('lease-ended'), botSessionName: text, leaseId: z.string().max(128) }),
+  z.object({ kind: z.literal('poll-superseded'), botSessionName: text, pollId: z.string().max(128) }),
 ]);
 
 const queueSchema = z.object({

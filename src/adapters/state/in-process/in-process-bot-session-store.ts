@@ -91,7 +91,16 @@ export class InProcessBotSessionStore implements BotSessionStore {
       this.#offer(next, 1);
     }
     this.#put(next);
-    return { kind: 'session', session: next };
+    const { pollId, replicaId } = session;
+    return { kind: 'session', session: next, before: { pollId, replicaId } };
+  }
+
+  async extend(name: string, pollId: string, lifetime: number, _signal: AbortSignal): Promise<number | undefined> {
+    const session = this.#sessions.get(name);
+    if (session?.pollId !== pollId) return undefined;
+    const expiresAt = this.#clock.now() + lifetime;
+    this.#put({ ...session, expiresAt });
+    return expiresAt;
   }
 
   async changeLeases(

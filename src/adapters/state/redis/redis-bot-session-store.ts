@@ -110,11 +110,12 @@ export class RedisBotSessionStore implements BotSessionStore {
       [...this.#commonArguments(name), botId, lifetime, ...encodeOffer(report), ...encodeReport(report)],
       signal,
     );
-    const [kind, value] = reply as readonly ScriptReply[];
+    const [kind, value, pollId, replicaId] = reply as readonly ScriptReply[];
     switch (String(kind)) {
       case 'session': {
         await this.#noteInstance(instanceName, signal);
-        return { kind: 'session', session: decodeSession(name, value ?? null) as BotSession };
+        const before = { pollId: String(pollId), replicaId: String(replicaId) };
+        return { kind: 'session', session: decodeSession(name, value ?? null) as BotSession, before };
       }
       case 'ended':
         return { kind: 'ended', end: String(value) as SessionEnd };
@@ -123,6 +124,13 @@ export class RedisBotSessionStore implements BotSessionStore {
       default:
         return { kind: 'unknown' };
     }
+  }
+
+  async extend(name: string, pollId: string, lifetime: number, signal: AbortSignal): Promise<number | undefined> {
+    const keys = this.#keys(instanceOf(name), name);
+    const args = [...this.#commonArguments(name), pollId, lifetime];
+    const expiresAt = await this.#connection.run('session-extend', keys, args, signal);
+    return expiresAt === null ? undefined : Number(expiresAt);
   }
 
   async changeLeases(

@@ -26,6 +26,7 @@ const SCRIPT_NAMES = [
   'count',
   'session-create',
   'session-touch',
+  'session-extend',
   'session-leases',
   'session-end',
   'session-expire',
