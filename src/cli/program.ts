@@ -56,8 +56,13 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/operation.ts')).configureOperation,
   },
   {
+    name: 'queue',
+    summary: 'show what waits and why, pause and resume work queues',
+    load: async () => (await import('./commands/queue.ts')).configureQueue,
+  },
+  {
     name: 'bots',
-    summary: 'list the bots that run actions',
+    summary: 'list the bots that run actions, and drain them',
     load: async () => (await import('./commands/bots.ts')).configureBots,
   },
   {

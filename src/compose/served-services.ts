@@ -11,11 +11,13 @@ import {
 } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
 import { BotsService } from '../proto/google/devtools/remoteworkers/v1test2/bots.ts';
 import { OperationsService } from '../proto/google/longrunning/operations.ts';
+import { AdministrationService } from '../proto/warren/v1/administration.ts';
 import { IntrospectionService } from '../proto/warren/v1/introspection.ts';
 import type { Scheduler } from '../scheduling/scheduler.ts';
 import type { ServiceDefinition, ServiceImplementation } from '../server/method-table.ts';
 import type { RpcServer } from '../server/rpc-server.ts';
 import { ActionCache } from '../services/action-cache.ts';
+import { Administration } from '../services/administration.ts';
 import { Bots } from '../services/bots.ts';
 import { ByteStream } from '../services/byte-stream.ts';
 import { Capabilities } from '../services/capabilities.ts';
@@ -77,6 +79,7 @@ export function servicesOfRoles(
   if (is('operations')) {
     services.push(
       serve(OperationsService, new Operations(options)),
+      serve(AdministrationService, new Administration(options)),
       serve(IntrospectionService, new Introspection({ instances, sessions: scheduler.sessions })),
     );
   }

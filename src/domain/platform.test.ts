@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ANY_BOT, createCapability, createRequirement, firstUnmet, fits } from './platform.ts';
+import { ANY_BOT, createCapability, createRequirement, firstUnmet, fits, parseRequirementKey } from './platform.ts';
 
 const property = fc.record({ name: fc.string({ maxLength: 4 }), value: fc.string({ maxLength: 4 }) });
 
@@ -60,5 +60,26 @@ describe('fits', () => {
     ]);
     expect(fits(requirement, capability)).toBe(false);
     expect(firstUnmet(requirement, capability)).toEqual({ name: 'OSFamily', value: 'macos' });
+  });
+});
+
+describe('the key of a requirement', () => {
+  test.each([
+    [[]],
+    [[{ name: 'ISA', value: 'x86-64' }]],
+    [
+      [
+        { name: 'a;=%\n', value: '' },
+        { name: 'a;=%\n', value: '%3B' },
+        { name: 'OSFamily', value: 'Linux ü' },
+      ],
+    ],
+  ])('is read back as the requirement: %j', (properties) => {
+    const requirement = createRequirement(properties);
+    expect(parseRequirementKey(requirement.key)).toEqual(requirement);
+  });
+
+  test.each(['ISA', '=x', 'a=b=c', ';', 'a=b;'])('is not %j', (text) => {
+    expect(parseRequirementKey(text)).toBeUndefined();
   });
 });

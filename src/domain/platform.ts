@@ -52,6 +52,22 @@ export function firstUnmet(requirement: Requirement, capability: Capability): Pr
   return requirement.properties.find(({ name, value }) => capability.get(name)?.has(value) !== true);
 }
 
+/** The requirement of a key as `createRequirement` makes it, in any order; undefined where the text is none. */
+export function parseRequirementKey(key: string): Requirement | undefined {
+  if (key === '') return ANY_BOT;
+  const properties: Property[] = [];
+  for (const part of key.split(';')) {
+    const [name = '', value, ...rest] = part.split('=').map(decodeKeyPart);
+    if (name === '' || value === undefined || rest.length > 0) return undefined;
+    properties.push({ name, value });
+  }
+  return createRequirement(properties);
+}
+
+function decodeKeyPart(part: string): string {
+  return part.replace(/%([0-9A-F]{2})/g, (_all, code: string) => String.fromCharCode(Number.parseInt(code, 16)));
+}
+
 function encodeKeyPart(part: string): string {
   return part.replace(/[%;=\u0000-\u001f\u007f]/g, (character) => {
     return `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;

@@ -256,6 +256,27 @@ export function describeJobStore(name: string, create: () => Promise<JobStoreFix
       expect(await fixture.store.count(signal)).toEqual({ queued: 2, leased: 1, finished: 1 });
     });
 
+    test('what waits is told by queue, with its count and its oldest', async () => {
+      await using fixture = await create();
+      const requirement = createRequirement([{ name: 'ISA', value: 'arm;=%' }]);
+      const older = submissionOf({ requirement, doNotCache: true });
+      const { job } = await fixture.store.submit(older, signal);
+      await fixture.advance(5_000);
+      const hash = HASHES[1] ?? '';
+      const actionDigest = { digestFunction: 1, hash, sizeBytes: 10 };
+      await fixture.store.submit(submissionOf({ requirement, doNotCache: true, actionDigest }), signal);
+      const elsewhere = submissionOf({ requirement, instanceName: 'other' });
+      await fixture.store.submit(elsewhere, signal);
+      const taken = submissionOf({ doNotCache: true });
+      await fixture.store.submit(taken, signal);
+      await fixture.store.apply(taken.jobId, lease(1), signal);
+      const waiting = await fixture.store.waiting(signal);
+      expect(waiting.toSorted((a, b) => b.jobs - a.jobs)).toMatchObject([
+        { queue: { instanceName: 'main', requirement }, jobs: 2, oldestQueuedAt: job.queuedAt },
+        { queue: { instanceName: 'other', requirement }, jobs: 1 },
+      ]);
+    });
+
     test('random histories end as the pure machine says', async () => {
       const property = fc.asyncProperty(fc.array(stepArbitrary, { minLength: 5, maxLength: 60 }), async (steps) => {
         await using fixture = await create();

@@ -2,6 +2,7 @@ import type { Job } from '../domain/job.ts';
 import type { JobEffect } from '../domain/job-machine/effect.ts';
 import type { JobEvent, Submission, Watch } from '../domain/job-machine/event.ts';
 import type { OperationQuery, SortKey } from '../domain/operation-query.ts';
+import type { WorkQueueName } from '../domain/work.ts';
 
 /** A change that stands, and what must follow it. */
 export interface AppliedEvent {
@@ -30,6 +31,14 @@ export interface JobCounts {
   readonly queued: number;
   readonly leased: number;
   readonly finished: number;
+}
+
+/** The jobs that wait in one queue. */
+export interface WaitingJobs {
+  readonly queue: WorkQueueName;
+  readonly jobs: number;
+  /** When the oldest of them was made. Milliseconds since the epoch on the store's clock. */
+  readonly oldestQueuedAt: number;
 }
 
 /**
@@ -86,4 +95,17 @@ export interface JobStore {
   list(query: OperationQuery, limit: number, after: SortKey | undefined, signal: AbortSignal): Promise<OperationPage>;
 
   count(signal: AbortSignal): Promise<JobCounts>;
+
+  /** What waits, by queue, in no order. An operator's question: it looks at every job that waits. */
+  waiting(signal: AbortSignal): Promise<readonly WaitingJobs[]>;
+}
+
+/** Takes what waits in a queue together with what was counted of it so far. */
+export function addWaiting(counted: Map<string, WaitingJobs>, key: string, more: WaitingJobs): void {
+  const so = counted.get(key);
+  counted.set(key, {
+    queue: more.queue,
+    jobs: (so?.jobs ?? 0) + more.jobs,
+    oldestQueuedAt: Math.min(so?.oldestQueuedAt ?? more.oldestQueuedAt, more.oldestQueuedAt),
+  });
 }

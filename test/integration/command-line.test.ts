@@ -260,6 +260,40 @@ test('bots are listed', async () => {
   expect((await warren('bots', 'list')).stdout).toMatch(/^BOT +STATUS +LEASES.*\n.* ok +\d of 2/);
 });
 
+test('bots are drained by a pattern, and given work again', async () => {
+  await warren('bots', 'drain', '*', '--comment', 'new kernel');
+  expect((await warren('bots', 'drains', '--json')).json()).toEqual([{ pattern: '*', comment: 'new kernel' }]);
+  expect((await warren('bots', 'drains')).stdout).toMatch(/^PATTERN +COMMENT\n\* +new kernel\n$/);
+  expect((await warren('bots', 'list')).stdout).toContain('drained');
+  expect((await warren('bots', 'undrain', '*')).stdout).toBe('undrained *\n');
+  expect((await warren('bots', 'drains')).stderr).toBe('no bot is drained\n');
+  const { exitCode, stderr } = await warren('bots', 'undrain', '*');
+  expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: "warren: NOT_FOUND: no drain has the pattern '*'\n" });
+});
+
+test('a paused queue holds its work back, says why, and hands it out once it is resumed', async () => {
+  expect((await warren('queue', 'pause', 'none')).stdout).toBe('paused none\n');
+  const run = startCommandLine(grid.address, 'exec', '--', 'sh', '-c', fresh('echo resumed'));
+  const waiting = await eventually(async () => {
+    const [queue] = (await warren('queue', 'list', '--json')).json() as Array<{ waitingJobs: number }>;
+    return queue?.waitingJobs === 1 ? queue : undefined;
+  });
+  expect(waiting).toMatchObject({ requirement: '', paused: true, fittingBots: 1, reason: 'the queue is paused' });
+  expect((await warren('queue', 'list')).stdout).toMatch(/^QUEUE +STATE .*\nnone +paused +1 .* the queue is paused\n/);
+  expect((await warren('queue', 'show', 'none')).stdout).toMatch(/jobs that wait +1\n/);
+  await warren('queue', 'resume', 'none');
+  expect((await run.outcome).stdout).toBe('resumed\n');
+});
+
+test.each([
+  ['pause', 'ISA'],
+  ['show', 'a=b=c'],
+])('a queue that can be none is refused: %s %s', async (verb, queue) => {
+  const { exitCode, stderr } = await warren('queue', verb, queue);
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain('NAME=VALUE;NAME=VALUE');
+});
+
 test('capabilities are shown', async () => {
   expect((await warren('capabilities')).stdout).toMatch(/^API +2\.0 to 2\.\d+\nexecution +yes/);
   expect((await warren('capabilities', '--json')).json()).toMatchObject({ execution: { enabled: true } });
@@ -295,7 +329,8 @@ const HELP: ReadonlyArray<readonly string[]> = [
   ...['action', 'command', 'directory', 'tree'].map((each) => ['cas', 'show', each]),
   ['action-cache', 'get'],
   ...['list', 'show', 'wait', 'cancel'].map((each) => ['operation', each]),
-  ['bots', 'list'],
+  ...['list', 'drain', 'undrain', 'drains'].map((each) => ['bots', each]),
+  ...['list', 'show', 'pause', 'resume'].map((each) => ['queue', each]),
   ['capabilities'],
 ];
 

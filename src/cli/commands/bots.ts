@@ -7,6 +7,7 @@ import { presentTime, propertiesText } from '../present/values.ts';
 import { formatDuration, printable, printJson, printLines, tableLines } from '../printing.ts';
 import { addExample, addRemoteOptions, type Remote, type RemoteOptions, withRemote } from '../remote.ts';
 import { styleFor } from '../style.ts';
+import { configureDrains } from './drains.ts';
 
 interface ListOptions extends RemoteOptions {
   readonly allInstances?: boolean;
@@ -28,7 +29,8 @@ export function configureBots(command: Command, context: CommandContext): void {
     });
   addRemoteOptions(list);
   addExample(list, 'warren bots list', 'warren bots list --all-instances --json');
-  addExample(command, 'warren bots list');
+  configureDrains(command, context);
+  addExample(command, 'warren bots list', "warren bots drain 'rack-7-*'");
 }
 
 async function listBots(

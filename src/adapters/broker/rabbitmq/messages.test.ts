@@ -37,7 +37,8 @@ test.each([
 
 test('the hint of a queue survives the wire', () => {
   const { instanceName, requirement } = work;
-  expect(decodeQueueHint(encodeQueueHint({ instanceName, requirement }))).toEqual({ instanceName, requirement });
+  const hint = { queue: { instanceName, requirement }, paused: true };
+  expect(decodeQueueHint(encodeQueueHint(hint))).toEqual(hint);
 });
 
 test('whatever else is in a queue is not believed, and does not throw', () => {

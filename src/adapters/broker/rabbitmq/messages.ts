@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { createRequirement } from '../../../domain/platform.ts';
-import type { WorkMessage, WorkQueueName } from '../../../domain/work.ts';
+import type { WorkMessage } from '../../../domain/work.ts';
 import type { ReplicaUpdate } from '../../../ports/broker.ts';
+import type { RegisteredWorkQueue } from '../../../ports/work-queue-registry.ts';
 
 /*
  * Bodies of messages: JSON that a person can read in the management console. Whoever may publish to the broker may put
@@ -38,6 +39,7 @@ const updateSchema = z.discriminatedUnion('kind', [
 const queueSchema = z.object({
   instance: text,
   requirement: z.array(z.object({ name: text, value: text })).max(256),
+  paused: z.boolean(),
 });
 
 export function encodeWork(work: WorkMessage): Buffer {
@@ -76,20 +78,19 @@ export function decodeUpdate(body: Uint8Array): ReplicaUpdate | undefined {
   return parsed.success ? parsed.data : undefined;
 }
 
-/** That a work queue is in use: bots that fit it should take from it too. */
-export function encodeQueueHint(queue: WorkQueueName): Buffer {
-  return Buffer.from(
-    JSON.stringify({ instance: queue.instanceName, requirement: [...queue.requirement.properties] } satisfies z.input<
-      typeof queueSchema
-    >),
-  );
+/** That a work queue is in use, and bots that fit it should take from it too; or that it has been paused or resumed. */
+export function encodeQueueHint({ queue, paused }: RegisteredWorkQueue): Buffer {
+  const { instanceName: instance, requirement } = queue;
+  const hint = { instance, requirement: [...requirement.properties], paused } satisfies z.input<typeof queueSchema>;
+  return Buffer.from(JSON.stringify(hint));
 }
 
 /** The queue, or undefined where the body is not one of ours. */
-export function decodeQueueHint(body: Uint8Array): WorkQueueName | undefined {
+export function decodeQueueHint(body: Uint8Array): RegisteredWorkQueue | undefined {
   const parsed = queueSchema.safeParse(parseJson(body));
   if (!parsed.success) return undefined;
-  return { instanceName: parsed.data.instance, requirement: createRequirement(parsed.data.requirement) };
+  const { instance, requirement, paused } = parsed.data;
+  return { queue: { instanceName: instance, requirement: createRequirement(requirement) }, paused };
 }
 
 function parseJson(body: Uint8Array): unknown {

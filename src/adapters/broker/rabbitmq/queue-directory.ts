@@ -1,4 +1,4 @@
-import { type WorkQueueName, workQueueKey } from '../../../domain/work.ts';
+import { workQueueKey } from '../../../domain/work.ts';
 import type { Clock, Timer } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { RegisteredWorkQueue, WorkQueueRegistry } from '../../../ports/work-queue-registry.ts';
@@ -42,10 +42,10 @@ export class QueueDirectory {
   }
 
   /** Notes a queue at once, as a hint of another replica or a declaration of our own tells it. */
-  note(queue: WorkQueueName): void {
+  note({ queue, paused }: RegisteredWorkQueue): void {
     const key = workQueueKey(queue);
-    if (this.#queues.has(key)) return;
-    this.#queues.set(key, { queue, paused: false });
+    if (this.#queues.get(key)?.paused === paused) return;
+    this.#queues.set(key, { queue, paused });
     this.#tell();
   }
 

@@ -80,7 +80,7 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
     this.#updates = new Updates({
       replicaId: options.replicaId,
       logger,
-      onQueueHint: (queue) => this.#directory.note(queue),
+      onQueueHint: (hint) => this.#directory.note(hint),
     });
     this.#connection = new BrokerConnection(options.connection, [
       new Topology(),
@@ -119,8 +119,9 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
   async offerWork(work: WorkMessage, signal: AbortSignal): Promise<void> {
     const { registry } = this.#options;
     if (await registry.add(work, signal)) {
-      this.#directory.note(work);
-      this.#updates.publishQueueHint(work);
+      const hint = { queue: work, paused: false };
+      this.#directory.note(hint);
+      this.#updates.publishQueueHint(hint);
     }
     try {
       await this.#publishWork(work);
@@ -152,7 +153,7 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
   async setPaused(queue: WorkQueueName, paused: boolean, signal: AbortSignal): Promise<void> {
     await this.#options.registry.setPaused(queue, paused, signal);
     await this.#directory.refresh(signal);
-    this.#updates.publishQueueHint(queue);
+    this.#updates.publishQueueHint({ queue, paused });
   }
 
   async queues(signal: AbortSignal): Promise<readonly WorkQueueState[]> {

@@ -1,7 +1,7 @@
 import type { Channel, ChannelModel } from 'amqplib';
-import type { WorkQueueName } from '../../../domain/work.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { JobEventMessage, ReplicaUpdate } from '../../../ports/broker.ts';
+import type { RegisteredWorkQueue } from '../../../ports/work-queue-registry.ts';
 import type { ConnectionUser } from './connection.ts';
 import { decodeQueueHint, decodeUpdate, encodeQueueHint, encodeUpdate } from './messages.ts';
 import { EVENTS_EXCHANGE, eventRoutingKey, UPDATES_EXCHANGE, updatesQueueName } from './names.ts';
@@ -13,7 +13,7 @@ const QUEUE_HINT_KEY = 'queue-declared';
 export interface UpdatesOptions {
   readonly replicaId: string;
   readonly logger: Logger;
-  readonly onQueueHint: (queue: WorkQueueName) => void;
+  readonly onQueueHint: (hint: RegisteredWorkQueue) => void;
 }
 
 /**
@@ -102,8 +102,8 @@ export class Updates implements ConnectionUser {
     this.#send(EVENTS_EXCHANGE, eventRoutingKey(event.state, event.instanceName), body, []);
   }
 
-  publishQueueHint(queue: WorkQueueName): void {
-    this.#send(EVENTS_EXCHANGE, QUEUE_HINT_KEY, encodeQueueHint(queue), []);
+  publishQueueHint(hint: RegisteredWorkQueue): void {
+    this.#send(EVENTS_EXCHANGE, QUEUE_HINT_KEY, encodeQueueHint(hint), []);
   }
 
   /** @param more further routing keys: one message to the broker, whatever the number of replicas. */

@@ -13,9 +13,18 @@ import {
 } from '../../../domain/operation-query.ts';
 import { outcomeSize } from '../../../domain/outcome.ts';
 import { resourceExhausted } from '../../../domain/status-error.ts';
+import { workQueueKey } from '../../../domain/work.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { IndexedHeap } from '../../../lib/indexed-heap.ts';
-import type { AppliedEvent, JobCounts, JobStore, OperationPage, Submitted } from '../../../ports/job-store.ts';
+import {
+  type AppliedEvent,
+  addWaiting,
+  type JobCounts,
+  type JobStore,
+  type OperationPage,
+  type Submitted,
+  type WaitingJobs,
+} from '../../../ports/job-store.ts';
 import { FinishedJobs } from './finished-jobs.ts';
 
 export interface InProcessJobStoreOptions {
@@ -141,6 +150,16 @@ export class InProcessJobStore implements JobStore {
   async count(_signal: AbortSignal): Promise<JobCounts> {
     const finished = this.#finished.count;
     return { queued: this.#queued, leased: this.#jobs.size - finished - this.#queued, finished };
+  }
+
+  async waiting(_signal: AbortSignal): Promise<readonly WaitingJobs[]> {
+    const queues = new Map<string, WaitingJobs>();
+    for (const { state, instanceName, requirement, queuedAt } of this.#jobs.values()) {
+      if (state !== 'queued') continue;
+      const queue = { instanceName, requirement };
+      addWaiting(queues, workQueueKey(queue), { queue, jobs: 1, oldestQueuedAt: queuedAt });
+    }
+    return [...queues.values()];
   }
 
   #join(submission: Submission, now: number): Submitted | undefined {

@@ -7,6 +7,7 @@ import type { InlineWishes, NewOperation, Operation } from '../../../domain/oper
 import type { Outcome, PlainStatus } from '../../../domain/outcome.ts';
 import type { Property } from '../../../domain/platform.ts';
 import type { RequestMetadata } from '../../../domain/request-metadata.ts';
+import type { WorkQueueName } from '../../../domain/work.ts';
 import type { ScriptReply } from './redis-connection.ts';
 
 /** What the scripts write as JSON. */
@@ -129,16 +130,20 @@ export function decodeEffects(reply: ScriptReply | undefined, job: Job | undefin
         return [{ type, botSessionName: rest[0] ?? '', leaseId: rest[1] ?? '' }];
       case 'dead-letter':
         return [{ type, reason: rest[0] ?? '' }];
-      case 'withdraw': {
-        const { instanceName, properties } = JSON.parse(rest[0] ?? '') as FixedJson;
-        return [{ type, queue: { instanceName, requirement: { properties, key: rest[1] ?? '' } } }];
-      }
+      case 'withdraw':
+        return [{ type, queue: decodeQueueName(rest[0] ?? '', rest[1] ?? '') }];
       case 'check-fit':
         return [{ type }];
       default:
         return [];
     }
   });
+}
+
+/** @param fixed what never changes of a job, as JSON. @param key the key of its requirement. */
+export function decodeQueueName(fixed: string, key: string): WorkQueueName {
+  const { instanceName, properties } = JSON.parse(fixed) as FixedJson;
+  return { instanceName, requirement: { properties, key } };
 }
 
 function decodeOperation(id: string, value: Buffer): { readonly number: number; readonly operation: Operation } {

@@ -4,10 +4,27 @@ import type { JobEvent, Submission, Watch } from '../../../domain/job-machine/ev
 import type { OperationQuery, SortKey } from '../../../domain/operation-query.ts';
 import { isShardedId, SHARDS } from '../../../domain/shard.ts';
 import { resourceExhausted } from '../../../domain/status-error.ts';
-import type { AppliedEvent, JobCounts, JobStore, OperationPage, Submitted } from '../../../ports/job-store.ts';
+import { workQueueKey } from '../../../domain/work.ts';
+import {
+  type AppliedEvent,
+  addWaiting,
+  type JobCounts,
+  type JobStore,
+  type OperationPage,
+  type Submitted,
+  type WaitingJobs,
+} from '../../../ports/job-store.ts';
 import { callOfEvent } from './event-call.ts';
 import { JobKeys, type ShardKeys, scriptKeys } from './job-keys.ts';
-import { decodeEffects, decodeJob, encodeFixed, encodeOperation, encodeOutcome, encodePolicy } from './job-record.ts';
+import {
+  decodeEffects,
+  decodeJob,
+  decodeQueueName,
+  encodeFixed,
+  encodeOperation,
+  encodeOutcome,
+  encodePolicy,
+} from './job-record.ts';
 import { OperationListing } from './operation-listing.ts';
 import type { RedisConnection, ScriptArgument, ScriptReply } from './redis-connection.ts';
 
@@ -212,6 +229,21 @@ export class RedisJobStore implements JobStore {
       finished += each[2] ?? 0;
     }
     return { queued, leased: all - queued - finished, finished };
+  }
+
+  async waiting(signal: AbortSignal): Promise<readonly WaitingJobs[]> {
+    const counted = new Map<string, WaitingJobs>();
+    await Promise.all(
+      this.#keys.all.map(async ({ queued, jobs }) => {
+        const reply = (await this.#connection.run('waiting', [queued], [jobs], signal)) as readonly ScriptReply[];
+        for (let i = 0; i + 3 < reply.length; i += 4) {
+          const queue = decodeQueueName(String(reply[i]), String(reply[i + 1]));
+          const [count, oldestQueuedAt] = [Number(reply[i + 2]), Number(reply[i + 3])];
+          addWaiting(counted, workQueueKey(queue), { queue, jobs: count, oldestQueuedAt });
+        }
+      }),
+    );
+    return [...counted.values()];
   }
 
   #commonArguments(): readonly ScriptArgument[] {

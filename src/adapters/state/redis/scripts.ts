@@ -24,6 +24,7 @@ const SCRIPT_NAMES = [
   'get-by-operation',
   'list-ids',
   'count',
+  'waiting',
   'session-create',
   'session-touch',
   'session-extend',
