@@ -66,6 +66,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/bots.ts')).configureBots,
   },
   {
+    name: 'health',
+    summary: 'tell whether a server takes calls',
+    load: async () => (await import('./commands/health.ts')).configureHealth,
+  },
+  {
     name: 'capabilities',
     summary: 'show what a server can do',
     load: async () => (await import('./commands/capabilities.ts')).configureCapabilities,

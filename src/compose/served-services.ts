@@ -50,15 +50,16 @@ const ALL_PRIORITIES = { lowest: -(2 ** 31), highest: 2 ** 31 - 1 };
 
 /** The services of the roles that a replica has. */
 export function servicesOfRoles(
-  { roles, limits, platform }: ReplicaConfiguration,
+  { roles, advertisedRoles = roles, limits, platform }: ReplicaConfiguration,
   { instances, scheduler, compressions, clock, logger }: ServedServicesDependencies,
 ): ServedService[] {
   const is = (role: Role) => roles.includes(role);
+  const isAdvertised = (role: Role) => advertisedRoles.includes(role);
   const capabilities = new Capabilities(instances, {
     ...limits,
     compressors: [...compressions.keys()],
-    cacheServed: is('cas') || is('action-cache'),
-    executionServed: is('execution'),
+    cacheServed: isAdvertised('cas') || isAdvertised('action-cache'),
+    executionServed: isAdvertised('execution'),
     executionPriorities: ALL_PRIORITIES,
   });
   const services = [serve(CapabilitiesService, capabilities)];

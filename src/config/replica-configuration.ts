@@ -50,6 +50,14 @@ const replicaShape = {
     .min(1)
     .default([...ROLES])
     .describe('Which parts of the service this replica is; default all.'),
+  advertisedRoles: z
+    .array(z.enum(ROLES))
+    .min(1)
+    .optional()
+    .describe(
+      'Which parts Capabilities tells clients of; default `roles`. Where a load balancer sends each call to a replica ' +
+        'that has the role for it, all replicas name the roles of the farm.',
+    ),
   server: serverSchema,
   instances: z
     .array(instanceSchema)

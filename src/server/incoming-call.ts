@@ -83,9 +83,11 @@ export class IncomingCall<Request, Response> {
   /** The next request; undefined once the client has sent all. @throws the signal's reason. */
   async receive(): Promise<Request | MalformedMessage | undefined> {
     this.signal.throwIfAborted();
-    this.#reading = new Deferred();
+    const reading = new Deferred<unknown>();
+    this.#reading = reading;
+    // What has arrived already is handed over before this returns.
     this.#call.startRead();
-    return (await this.#reading.promise) as Request | MalformedMessage | undefined;
+    return (await reading.promise) as Request | MalformedMessage | undefined;
   }
 
   /** Sends a response as soon as the one before is out. @throws the signal's reason. */

@@ -24,9 +24,9 @@ export interface PriorityRange {
 
 /** What is served beside what an instance itself tells. Must be what the services were made with. */
 export interface CapabilitiesOptions {
-  /** Whether this endpoint serves ContentAddressableStorage and ActionCache. Defaults to true. */
+  /** Whether clients reach ContentAddressableStorage and ActionCache at this endpoint. Defaults to true. */
   readonly cacheServed?: boolean;
-  /** Whether this endpoint serves Execution, for instances that have it. Defaults to true. */
+  /** Whether they reach Execution, for instances that have it. Defaults to true. */
   readonly executionServed?: boolean;
   /** As ContentAddressableStorage has it. */
   readonly maxBatchTotalBytes?: number;

@@ -1,9 +1,8 @@
 import { execFile } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { freePorts } from './free-port.ts';
+import { acceptsConnections, freePorts } from './free-port.ts';
 import { removeFolder, ThrowawayProcess, temporaryFolder } from './throwaway-process.ts';
 
 /**
@@ -17,6 +16,12 @@ export interface RabbitmqServerOptions {
   readonly configuration?: readonly string[];
   /** Whether the management plugin listens, on `managementPort`. Defaults to false. */
   readonly management?: boolean;
+  /** Where it listens. Defaults to a free port. */
+  readonly port?: number;
+  /** Where the management plugin listens. Defaults to a free port. */
+  readonly managementPort?: number;
+  /** As for `ThrowawayProcess`. */
+  readonly ownGroup?: boolean;
 }
 
 /** A RabbitMQ of the test's own, from the system's rabbitmq-server package, with epmd, ports and folders of its own. */
@@ -48,7 +53,20 @@ export class RabbitmqServer implements AsyncDisposable {
   }
 
   static async start(options: RabbitmqServerOptions = {}): Promise<RabbitmqServer> {
-    const [amqp = 0, distribution = 0, epmd = 0, management = 0] = await freePorts(4);
+    const server = await RabbitmqServer.prepare(options);
+    try {
+      await server.start();
+    } catch (cause) {
+      await server[Symbol.asyncDispose]();
+      throw cause;
+    }
+    return server;
+  }
+
+  /** Everything but the start. */
+  static async prepare(options: RabbitmqServerOptions = {}): Promise<RabbitmqServer> {
+    const [free = 0, distribution = 0, epmd = 0, freeForManagement = 0] = await freePorts(4);
+    const { port: amqp = free, managementPort: management = freeForManagement, ownGroup = false } = options;
     const folder = await temporaryFolder('rabbitmq');
     await mkdir(join(folder, 'log'));
     await writeFile(
@@ -86,24 +104,24 @@ export class RabbitmqServer implements AsyncDisposable {
       name: 'epmd',
       command: 'epmd',
       args: ['-port', String(epmd), '-address', '127.0.0.1'],
-      ready: () => accepts(epmd),
+      ownGroup,
+      ready: () => acceptsConnections(epmd),
     });
     const broker = new ThrowawayProcess({
       name: 'rabbitmq-server',
       command: join(SCRIPTS, 'rabbitmq-server'),
       args: [],
       env,
+      ownGroup,
       ready: () => listens(env),
     });
-    const server = new RabbitmqServer({ amqp, management }, folder, env, { broker, portMapper });
-    try {
-      await portMapper.start();
-      await broker.start();
-    } catch (cause) {
-      await server[Symbol.asyncDispose]();
-      throw cause;
-    }
-    return server;
+    return new RabbitmqServer({ amqp, management }, folder, env, { broker, portMapper });
+  }
+
+  /** Starts it for the first time, or again after an end, on the same ports and folders. */
+  async start(): Promise<void> {
+    if (this.#portMapper.pid === undefined) await this.#portMapper.start();
+    await this.process.start();
   }
 
   /** Runs rabbitmqctl against this broker, and gives what it printed. */
@@ -139,14 +157,4 @@ async function listens(env: Readonly<Record<string, string>>): Promise<boolean> 
     env: { ...process.env, ...env },
   });
   return true;
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
 }

@@ -55,7 +55,8 @@ export class RedisServer implements AsyncDisposable {
   }
 }
 
-function answersPing(port: number): Promise<boolean> {
+/** Whether a Redis listens on a port of 127.0.0.1 and has read its data. */
+export function answersPing(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
     socket.once('data', (data) => {

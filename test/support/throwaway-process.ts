@@ -12,6 +12,10 @@ export interface ThrowawayProcessOptions {
   readonly command: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /**
+   * Whether it is in a process group of its own, which a Ctrl-C on the terminal does not reach. Defaults to false.
+   */
+  readonly ownGroup?: boolean;
   /** Whether it answers by now. A failure counts as no. */
   readonly ready: () => Promise<boolean>;
 }
@@ -40,9 +44,13 @@ export class ThrowawayProcess {
   }
 
   async start(): Promise<void> {
-    const { name, command, args, env, ready } = this.#options;
+    const { name, command, args, env, ready, ownGroup = false } = this.#options;
     this.#output = '';
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+    const child = spawn(command, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+      detached: ownGroup,
+    });
     this.#child = child;
     let ended = false;
     const collect = (data: Buffer) => {
@@ -75,12 +83,14 @@ export class ThrowawayProcess {
   /** Ends it and waits until it is gone. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     const child = this.#child;
-    this.#child = undefined;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    child.kill('SIGCONT');
-    child.kill(signal);
-    await gone;
+    if (child === undefined) return;
+    if (child.exitCode === null && child.signalCode === null) {
+      const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+      child.kill('SIGCONT');
+      child.kill(signal);
+      await gone;
+    }
+    if (this.#child === child) this.#child = undefined;
   }
 }
 

@@ -1,0 +1,48 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { commandLine } from '../support/command-line.ts';
+import { ComposeGrid } from '../support/compose-grid/compose-grid.ts';
+import { runConformance } from '../support/conformance-run.ts';
+
+const COMPOSE_FILE = join(import.meta.dirname, '../../docker-compose.yml');
+
+test('docker-compose takes docker-compose.yml', async () => {
+  const { stdout } = await promisify(execFile)('docker-compose', ['-f', COMPOSE_FILE, 'config', '--services']);
+  expect(stdout.split('\n')).toContain('load-balancer');
+});
+
+describe('the farm of docker-compose.yml', () => {
+  let grid: ComposeGrid;
+  let address: string;
+
+  beforeAll(async () => {
+    grid = await ComposeGrid.start();
+    address = await grid.endpoint();
+  }, 240_000);
+
+  afterAll(() => grid?.[Symbol.asyncDispose](), 60_000);
+
+  test('keeps the rules of the protocols through the load balancer', { timeout: 300_000 }, async () => {
+    const cases = [
+      'action-cache',
+      'bad-input-execution',
+      'byte-stream-read',
+      'byte-stream-write',
+      'capabilities',
+      'content-addressable-storage',
+      'execution',
+      'execution-scheduling',
+      'operations',
+    ];
+    // What has arrived of a broken-off upload is known to the replica that it came to; at another it begins anew.
+    const atOneReplica = ['an upload that broke off goes on', 'an upload whose client was cut off'];
+    expect(await runConformance([address], cases, atOneReplica)).toBe('');
+  });
+
+  test('runs a command on one of its workers', { timeout: 60_000 }, async () => {
+    const run = await commandLine(address, 'exec', '--', 'sh', '-c', 'echo from a worker');
+    expect(run).toMatchObject({ exitCode: 0, stdout: 'from a worker\n' });
+  });
+});
