@@ -64,11 +64,11 @@ export async function composeReplica(
   // What it prints to the console, past any log, is in the errors that it gives us, too.
   setLogVerbosity(logVerbosity.NONE);
   const storage = await openStorageBackend(configuration, dependencies, observer, signal);
-  const { instances } = storage;
+  const { instances, assets } = storage;
   const scheduling = await composeScheduling(configuration, dependencies, (event) => observer.jobChanged(event));
   const { scheduler } = scheduling;
   const compressions = await loadCompressions();
-  const served = servicesOfRoles(configuration, { instances, scheduler, compressions, clock, logger });
+  const served = servicesOfRoles(configuration, { instances, assets, scheduler, compressions, clock, logger });
   const names = served.map(({ name }) => name);
   const health = new Health(names);
   const server = new RpcServer(serverOptions(configuration.server), clock, logger, observer);
@@ -76,6 +76,7 @@ export async function composeReplica(
   server.register(HealthService, health);
   const group = new ServiceGroup('replica', [
     ...scheduling.services,
+    ...(assets?.services ?? []),
     server,
     reflectionService(server, [...names, 'grpc.health.v1.Health'], logger),
     { name: 'health', start: async () => health.serve(), stop: async () => health.drain() },

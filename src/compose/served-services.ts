@@ -3,6 +3,7 @@ import type { Compressor } from '../domain/compressor.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Compression } from '../lib/compression.ts';
 import type { Logger } from '../lib/log.ts';
+import { FetchService, PushService } from '../proto/build/bazel/remote/asset/v1/remote_asset.ts';
 import {
   ActionCacheService,
   CapabilitiesService,
@@ -23,11 +24,14 @@ import { ByteStream } from '../services/byte-stream.ts';
 import { Capabilities } from '../services/capabilities.ts';
 import { ContentAddressableStorage } from '../services/content-addressable-storage.ts';
 import { Execution } from '../services/execution.ts';
+import { Fetch } from '../services/fetch.ts';
 import type { Instances } from '../services/instances.ts';
 import { Introspection } from '../services/introspection.ts';
 import { Operations } from '../services/operations.ts';
 import { PlatformRules } from '../services/platform-rules.ts';
+import { Push } from '../services/push.ts';
 import { FastByteStreamService } from '../wire/byte-stream-codec.ts';
+import type { AssetBackend } from './assets.ts';
 
 /** A service with the name under which it is known, ready to be registered. */
 export interface ServedService {
@@ -39,6 +43,8 @@ export interface ServedService {
 /** What the services of a replica stand on. */
 export interface ServedServicesDependencies {
   readonly instances: Instances;
+  /** Undefined where the replica has no part in them. */
+  readonly assets: AssetBackend | undefined;
   readonly scheduler: Scheduler;
   readonly compressions: ReadonlyMap<Compressor, Compression>;
   readonly clock: Clock;
@@ -51,7 +57,7 @@ const ALL_PRIORITIES = { lowest: -(2 ** 31), highest: 2 ** 31 - 1 };
 /** The services of the roles that a replica has. */
 export function servicesOfRoles(
   { roles, advertisedRoles = roles, limits, platform }: ReplicaConfiguration,
-  { instances, scheduler, compressions, clock, logger }: ServedServicesDependencies,
+  { instances, assets, scheduler, compressions, clock, logger }: ServedServicesDependencies,
 ): ServedService[] {
   const is = (role: Role) => roles.includes(role);
   const isAdvertised = (role: Role) => advertisedRoles.includes(role);
@@ -85,6 +91,14 @@ export function servicesOfRoles(
     );
   }
   if (is('bots')) services.push(serve(BotsService, new Bots(options)));
+  if (assets !== undefined) {
+    const { origins, pushesAllowed: allowed } = assets;
+    const common = { instances, assets: assets.assets };
+    services.push(
+      serve(FetchService, new Fetch({ ...common, origins })),
+      serve(PushService, new Push({ ...common, clock, allowed })),
+    );
+  }
   return services;
 }
 

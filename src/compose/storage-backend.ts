@@ -2,12 +2,15 @@ import { ResumableUploads } from '../adapters/upload/resumable-uploads.ts';
 import type { ReplicaConfiguration } from '../config/replica-configuration.ts';
 import { CompletenessCheckingActionResults } from '../services/action-results.ts';
 import { type Instance, Instances } from '../services/instances.ts';
+import { type AssetBackend, openAssets } from './assets.ts';
 import { openActionCache, openBlobStore, type StorageDependencies } from './blob-storage.ts';
 import { type ActionCacheObserver, ObservedActionResults } from './observed-action-results.ts';
 
 /** The storage of one replica, opened, as its instances see it. */
 export interface StorageBackend {
   readonly instances: Instances;
+  /** Undefined where the replica has no part in them. */
+  readonly assets: AssetBackend | undefined;
   /** Bytes stored now. */
   storedBytes(): number;
   readonly maximumBytes: number;
@@ -29,6 +32,11 @@ export async function openStorageBackend(
       throw cause;
     },
   );
+  const assets = await openAssetsOfRole(configuration, dependencies, signal).catch(async (cause: unknown) => {
+    await actionCache.close();
+    await store.close(AbortSignal.abort());
+    throw cause;
+  });
   const uploads = new ResumableUploads(store.blobs, dependencies.clock, {
     expiryMilliseconds: configuration.uploads.expirySeconds * 1_000,
     maximumPartialBytes: configuration.uploads.maximumPartialBytes,
@@ -51,12 +59,22 @@ export async function openStorageBackend(
   );
   return {
     instances: new Instances(instances),
+    assets,
     storedBytes: () => store.storedBytes(),
     maximumBytes: store.maximumBytes,
     async close(force) {
+      await assets?.close();
       await uploads.close();
       await actionCache.close();
       await store.close(force);
     },
   };
+}
+
+async function openAssetsOfRole(
+  configuration: ReplicaConfiguration,
+  dependencies: StorageDependencies,
+  signal: AbortSignal,
+): Promise<AssetBackend | undefined> {
+  return configuration.roles.includes('asset') ? openAssets(configuration, dependencies, signal) : undefined;
 }

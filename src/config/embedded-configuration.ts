@@ -47,6 +47,11 @@ export function embeddedConfiguration(
       directory: join(dataDirectory, 'action-cache'),
       ...sizeOf(defaults.maxSizeBytes, true),
     },
+    assets: {
+      kind: 'disk',
+      directory: join(dataDirectory, 'assets'),
+      fetch: { directory: join(dataDirectory, 'downloads') },
+    },
     worker: { slots: defaults.cores, directory: join(dataDirectory, 'worker'), hiddenFolders: [dataDirectory] },
   };
   const { port, workers, maxSizeBytes } = options;

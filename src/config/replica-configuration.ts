@@ -4,6 +4,7 @@ import { rabbitmqSchema } from '../adapters/broker/rabbitmq/rabbitmq-configurati
 import { redisSchema } from '../adapters/state/redis/redis-configuration.ts';
 import { uploadsSchema } from '../adapters/upload/uploads-configuration.ts';
 import { MAX_INSTANCE_NAME_LENGTH } from '../domain/instance-name.ts';
+import { assetsSchema } from './assets-schema.ts';
 import { actionCacheSchema, type BlobStoreConfiguration, blobStoreSchema, partsOf } from './blob-storage-schema.ts';
 import { formatPath } from './configuration-error.ts';
 import { platformSchema, schedulingSchema } from './scheduling-schema.ts';
@@ -11,7 +12,7 @@ import { serverSchema } from './server-schema.ts';
 import { workerShape } from './worker-schema.ts';
 
 /** What a replica may be; it may be several. */
-export const ROLES = ['execution', 'operations', 'bots', 'cas', 'action-cache'] as const;
+export const ROLES = ['execution', 'operations', 'bots', 'cas', 'action-cache', 'asset'] as const;
 
 export type Role = (typeof ROLES)[number];
 
@@ -71,6 +72,11 @@ const replicaShape = {
   rabbitmq: rabbitmqSchema.optional(),
   blobs: blobStoreSchema,
   actionCache: actionCacheSchema,
+  assets: assetsSchema
+    .optional()
+    .describe(
+      'Which content URIs stand for, for the role asset; default in Redis where that is configured, else in memory.',
+    ),
   uploads: uploadsSchema,
 };
 
@@ -94,7 +100,7 @@ const BATCH_OVERHEAD_BYTES = 64 * 1024;
 
 /** What holds between settings. */
 function checkReplica(context: z.core.ParsePayload<z.output<z.ZodObject<typeof replicaShape>>>): void {
-  const { server, limits, instances, blobs, actionCache, redis, rabbitmq } = context.value;
+  const { server, limits, instances, blobs, actionCache, assets, redis, rabbitmq } = context.value;
   if ((redis === undefined) !== (rabbitmq === undefined)) {
     const missing = redis === undefined ? 'redis' : 'rabbitmq';
     context.issues.push({
@@ -102,6 +108,14 @@ function checkReplica(context: z.core.ParsePayload<z.output<z.ZodObject<typeof r
       input: undefined,
       path: [missing],
       message: 'redis and rabbitmq go together: with neither, jobs and queues live in this one process',
+    });
+  }
+  if (assets?.kind === 'redis' && redis === undefined) {
+    context.issues.push({
+      code: 'custom',
+      input: undefined,
+      path: ['redis'],
+      message: 'is needed where assets are kept in Redis',
     });
   }
   if (server.maxReceiveMessageBytes < limits.maxBatchTotalBytes + BATCH_OVERHEAD_BYTES) {
@@ -114,6 +128,7 @@ function checkReplica(context: z.core.ParsePayload<z.output<z.ZodObject<typeof r
   }
   const folders = foldersOf(blobs, ['blobs']);
   if (actionCache.kind === 'disk') folders.push({ path: ['actionCache', 'directory'], folder: actionCache.directory });
+  if (assets?.kind === 'disk') folders.push({ path: ['assets', 'directory'], folder: assets.directory });
   for (const [index, { path, folder }] of folders.entries()) {
     const first = folders.findIndex((each) => resolve(each.folder) === resolve(folder));
     if (first === index) continue;

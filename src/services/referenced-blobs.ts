@@ -57,8 +57,24 @@ export class ReferencedBlobs {
    *
    * @throws INVALID_ARGUMENT when a digest, Tree or Directory is malformed or beyond the limits.
    */
-  async findMissing(result: ActionResult, digestFunction: DigestFunction, signal: AbortSignal): Promise<Digest[]> {
-    const named = digestsOf(result, digestFunction);
+  findMissing(result: ActionResult, digestFunction: DigestFunction, signal: AbortSignal): Promise<Digest[]> {
+    return this.#findMissing(digestsOf(result, digestFunction), signal);
+  }
+
+  /** As `findMissing`, of blobs and of whole folders by the digests of their root Directories. */
+  findMissingOf(
+    blobs: readonly Digest[],
+    roots: ReadonlyArray<{ readonly root: Digest; readonly field: string }>,
+    signal: AbortSignal,
+  ): Promise<Digest[]> {
+    const all = new DigestSet();
+    all.addAll(blobs);
+    for (const { root } of roots) all.add(root);
+    const directories = roots.map(({ root, field }) => ({ tree: undefined, root, treeField: '', rootField: field }));
+    return this.#findMissing({ all: all.values(), directories }, signal);
+  }
+
+  async #findMissing(named: NamedDigests, signal: AbortSignal): Promise<Digest[]> {
     const missing = await this.#blobs.findMissing(named.all, signal);
     if (named.directories.length === 0) return missing;
     const found = new DigestSet();
@@ -73,13 +89,13 @@ export class ReferencedBlobs {
 
   /** What an output directory needs beyond its own digests. */
   async #insideOf(directory: OutputDirectoryDigests, missing: DigestSet, signal: AbortSignal): Promise<Digest[]> {
-    const { tree, root, field } = directory;
+    const { tree, root, treeField, rootField } = directory;
     if (tree !== undefined && !missing.has(tree)) {
       const withDirectories = root !== undefined;
       const key = `${withDirectories ? 'tree+' : 'tree '}${digestKey(tree)}`;
       const known = this.#known.get(key);
       if (known !== undefined) return [...known];
-      const inside = await this.#insideOfTree(tree, root, field, missing, signal);
+      const inside = await this.#insideOfTree(tree, root, { treeField, rootField }, missing, signal);
       if (inside !== undefined) this.#known.set(key, inside);
       return inside ?? [];
     }
@@ -88,7 +104,7 @@ export class ReferencedBlobs {
     const known = this.#known.get(key);
     if (known !== undefined) return [...known];
     const lost = missing.size;
-    const inside = await this.#insideOfDirectories(root, field, missing, signal);
+    const inside = await this.#insideOfDirectories(root, rootField, missing, signal);
     if (missing.size === lost) this.#known.set(key, inside);
     return inside;
   }
@@ -96,23 +112,22 @@ export class ReferencedBlobs {
   async #insideOfTree(
     digest: Digest,
     root: Digest | undefined,
-    field: string,
+    { treeField, rootField }: Pick<OutputDirectoryDigests, 'treeField' | 'rootField'>,
     missing: DigestSet,
     signal: AbortSignal,
   ): Promise<Digest[] | undefined> {
-    const encoded = await this.#read(digest, `${field}.tree_digest`, missing, signal);
+    const encoded = await this.#read(digest, treeField, missing, signal);
     if (encoded === undefined) return undefined;
-    const tree = decodeTree(encoded, digest.digestFunction, `${field}.tree_digest`);
-    checkTree(tree, `${field}.tree_digest`, this.#treeLimits);
+    const tree = decodeTree(encoded, digest.digestFunction, treeField);
+    checkTree(tree, treeField, this.#treeLimits);
     if (root !== undefined && digestKey(root) !== digestKey(tree.rootDigest)) {
-      throw invalidArgument(`${field}.root_directory_digest`, 'not the digest of the root of the Tree');
+      throw invalidArgument(rootField, 'not the digest of the root of the Tree');
     }
     return reachable(tree, root !== undefined);
   }
 
   /** Reads level by level; each directory once, wherever it occurs. */
-  async #insideOfDirectories(root: Digest, field: string, missing: DigestSet, signal: AbortSignal): Promise<Digest[]> {
-    const name = `${field}.root_directory_digest`;
+  async #insideOfDirectories(root: Digest, name: string, missing: DigestSet, signal: AbortSignal): Promise<Digest[]> {
     const seen = new DigestSet();
     const files = new DigestSet();
     seen.add(root);
@@ -162,14 +177,19 @@ export class ReferencedBlobs {
 interface OutputDirectoryDigests {
   readonly tree: Digest | undefined;
   readonly root: Digest | undefined;
-  readonly field: string;
+  /** What they stand in, for messages. */
+  readonly treeField: string;
+  readonly rootField: string;
+}
+
+/** The digests of something, and what of them are folders. */
+interface NamedDigests {
+  readonly all: readonly Digest[];
+  readonly directories: readonly OutputDirectoryDigests[];
 }
 
 /** The digests that stand in the result itself. */
-function digestsOf(
-  result: ActionResult,
-  digestFunction: DigestFunction,
-): { all: Digest[]; directories: OutputDirectoryDigests[] } {
+function digestsOf(result: ActionResult, digestFunction: DigestFunction): NamedDigests {
   const all = new DigestSet();
   const add = (wire: OutputDirectory['treeDigest'], field: string): Digest | undefined => {
     if (wire === undefined) return undefined;
@@ -189,7 +209,7 @@ function digestsOf(
     if (tree === undefined && root === undefined) {
       throw invalidArgument(field, 'neither tree_digest nor root_directory_digest is set');
     }
-    return { tree, root, field };
+    return { tree, root, treeField: `${field}.tree_digest`, rootField: `${field}.root_directory_digest` };
   });
   return { all: all.values(), directories };
 }

@@ -2,14 +2,18 @@ import { setMaxListeners } from 'node:events';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RedisConnection } from '../../src/adapters/state/redis/redis-connection.ts';
+import { SHARDS } from '../../src/domain/shard.ts';
 import { StatusCode } from '../../src/domain/status-code.ts';
+import { assetOf, describeAssetStore, keyOf } from '../../src/ports/asset-store.suite.ts';
 import { describeBotSessionStore } from '../../src/ports/bot-session-store.suite.ts';
 import { describeJobStore, submissionOf } from '../../src/ports/job-store.suite.ts';
 import { describeWorkQueueRegistry } from '../../src/ports/work-queue-registry.suite.ts';
 import { RedisCluster } from '../support/redis-cluster.ts';
 import { connectToRedis } from '../support/redis-connection.ts';
 import {
+  assetStoreSubject,
   botSessionStoreFixture,
+  createAssetStore,
   createJobStore,
   jobStoreFixture,
   workQueueRegistryFixture,
@@ -23,6 +27,7 @@ setMaxListeners(0, signal);
 function describeStores(name: string, connection: () => RedisConnection): void {
   describeJobStore(`RedisJobStore on ${name}`, () => jobStoreFixture(connection()));
   describeBotSessionStore(`RedisBotSessionStore on ${name}`, () => botSessionStoreFixture(connection()));
+  describeAssetStore(`RedisAssetStore on ${name}`, () => assetStoreSubject(connection()));
   describeWorkQueueRegistry(`RedisWorkQueueRegistry on ${name}`, () => workQueueRegistryFixture(connection()));
 }
 
@@ -41,6 +46,34 @@ describe('one server', () => {
   });
 
   describeStores('one server', () => connection);
+
+  test('keeps no asset for ever, and no more of them than configured', async () => {
+    const client = new Redis(server.url);
+    const keyPrefix = 'bounded-assets:';
+    const store = createAssetStore(connection, { keyPrefix, maximumAssets: SHARDS.length * 2, retention: 60_000 });
+    const keys = Array.from({ length: 2_000 }, (_, i) => keyOf(`urn:${i}`));
+    await Promise.all(keys.map((key) => store.put(key, assetOf('content'), signal)));
+    const stored = await client.keys(`${keyPrefix}*`);
+    const assets = stored.filter((key) => key.includes(':asset:'));
+    expect(assets.length).toBeLessThanOrEqual(SHARDS.length * 2);
+    expect(assets.length).toBeGreaterThan(SHARDS.length);
+    const lives = await Promise.all(stored.map((key) => client.pttl(key)));
+    expect(Math.min(...lives)).toBeGreaterThan(0);
+    expect(Math.max(...lives)).toBeLessThanOrEqual(60_000);
+    client.disconnect();
+  });
+
+  test('keeps an asset that is asked for, though not past its own time', async () => {
+    let now = 1_000_000;
+    const store = createAssetStore(connection, { retention: 60_000, now: () => now });
+    await store.put(keyOf('urn:a'), assetOf('content', { expiresAt: now + 100_000 }), signal);
+    for (const at of [1_050_000, 1_099_999]) {
+      now = at;
+      expect(await store.get(keyOf('urn:a'), signal)).toBeDefined();
+    }
+    now = 1_100_000;
+    expect(await store.get(keyOf('urn:a'), signal)).toBeUndefined();
+  });
 });
 
 describe('a cluster', () => {

@@ -1,9 +1,11 @@
+import { RedisAssetStore, type RedisAssetStoreOptions } from '../../src/adapters/asset/redis/redis-asset-store.ts';
 import { RedisBotSessionStore } from '../../src/adapters/state/redis/redis-bot-session-store.ts';
 import type { RedisConnection } from '../../src/adapters/state/redis/redis-connection.ts';
 import { RedisJobStore, type RedisJobStoreOptions } from '../../src/adapters/state/redis/redis-job-store.ts';
 import { RedisWorkQueueRegistry } from '../../src/adapters/state/redis/redis-work-queue-registry.ts';
 import { SHARDS } from '../../src/domain/shard.ts';
 import { FakeClock } from '../../src/lib/fake-clock.ts';
+import type { AssetStoreSubject } from '../../src/ports/asset-store.suite.ts';
 import type { BotSessionStoreFixture } from '../../src/ports/bot-session-store.suite.ts';
 import type { JobStoreFixture } from '../../src/ports/job-store.suite.ts';
 import type { WorkQueueRegistryFixture } from '../../src/ports/work-queue-registry.suite.ts';
@@ -75,5 +77,29 @@ export async function workQueueRegistryFixture(connection: RedisConnection): Pro
     maxQueues: MAX_QUEUES,
     passIdleTime: () => clock.advance(IDLE_TIMEOUT_MS),
     [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+/** An asset store with room for whatever a test does, unless it says otherwise. */
+export function createAssetStore(
+  connection: RedisConnection,
+  changes: Partial<RedisAssetStoreOptions> = {},
+): RedisAssetStore {
+  return new RedisAssetStore({
+    connection,
+    keyPrefix: newPrefix(),
+    maximumAssets: SHARDS.length * 1_000,
+    retention: 86_400_000,
+    ...changes,
+  });
+}
+
+export async function assetStoreSubject(connection: RedisConnection): Promise<AssetStoreSubject> {
+  const clock = new FakeClock();
+  return {
+    store: createAssetStore(connection, { now: () => clock.now() }),
+    now: () => clock.now(),
+    advance: (milliseconds) => clock.advance(milliseconds),
+    dispose: async () => {},
   };
 }

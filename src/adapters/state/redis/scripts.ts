@@ -36,12 +36,22 @@ const SCRIPT_NAMES = [
   'queue-add',
   'queue-pause',
   'queue-list',
+  'asset-put',
+  'asset-get',
+  'asset-delete',
 ] as const;
 
 export type ScriptName = (typeof SCRIPT_NAMES)[number];
 
 /** Those that take in something new. The rest go on when memory is full, so that what was taken in comes to its end. */
-const GROWING: ReadonlySet<ScriptName> = new Set(['submit', 'join', 'session-create', 'queue-add', 'queue-pause']);
+const GROWING: ReadonlySet<ScriptName> = new Set([
+  'submit',
+  'join',
+  'session-create',
+  'queue-add',
+  'queue-pause',
+  'asset-put',
+]);
 
 /** From this version on a script can say that it may run when memory is full. */
 const FLAGS_SINCE = 7;

@@ -1,0 +1,158 @@
+import { createGunzip, type Gunzip } from 'node:zlib';
+import { type Agent, type Dispatcher, request as httpRequest } from 'undici';
+import { createDigest, type Digest } from '../../domain/digest.ts';
+import { StatusCode } from '../../domain/status-code.ts';
+import type { IdGenerator } from '../../lib/ids.ts';
+import { Semaphore } from '../../lib/semaphore.ts';
+import { VERSION } from '../../lib/version.ts';
+import type { BlobStore } from '../../ports/blob-store.ts';
+import { type Origin, OriginError, type OriginRequest } from '../../ports/origin.ts';
+import { AddressRules } from './address-rules.ts';
+import { ContentChecks } from './content-checks.ts';
+import { createGuardedAgent, type GuardedAgentOptions } from './guarded-agent.ts';
+import type { OriginConfiguration } from './origin-configuration.ts';
+import { failureOfConnection, failureOfStatus } from './origin-failure.ts';
+import { OriginRules } from './origin-rules.ts';
+import { SpoolFile } from './spool-file.ts';
+
+export interface HttpOriginOptions
+  extends Omit<OriginConfiguration, 'enabled' | 'timeoutSeconds' | 'maximumTimeoutSeconds'> {
+  readonly ids: IdGenerator;
+  /** For tests: finds the addresses of a name. */
+  readonly lookup?: GuardedAgentOptions['lookup'];
+}
+
+/** Redirects that are followed, one after the other. */
+const MAX_REDIRECTS = 10;
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+
+/** Content that lies compressed at the origin: servers that call that an encoding mean the file as it is. */
+const COMPRESSED_NAME = /\.(gz|tgz)$/i;
+
+/** Content over HTTP and HTTPS. */
+export class HttpOrigin implements Origin {
+  readonly #options: HttpOriginOptions;
+  readonly #rules: OriginRules;
+  readonly #agent: Agent;
+  readonly #room: Semaphore;
+
+  constructor(options: HttpOriginOptions) {
+    const { schemes, allowedHosts, allowedNetworks, idleTimeoutSeconds, maximumConcurrent, lookup } = options;
+    this.#options = options;
+    this.#rules = new OriginRules(schemes, allowedHosts);
+    this.#agent = createGuardedAgent({
+      rules: new AddressRules(allowedNetworks),
+      idleTimeout: idleTimeoutSeconds * 1_000,
+      ...(lookup === undefined ? {} : { lookup }),
+    });
+    this.#room = new Semaphore(maximumConcurrent);
+  }
+
+  serves(uri: string): boolean {
+    return this.#rules.serves(uri);
+  }
+
+  download(request: OriginRequest, blobs: BlobStore, signal: AbortSignal): Promise<Digest> {
+    return this.#room.run(() => this.#download(request, blobs, signal), signal);
+  }
+
+  /** Breaks off what is under way. No other call may follow. */
+  close(): Promise<void> {
+    return this.#agent.destroy();
+  }
+
+  async #download(request: OriginRequest, blobs: BlobStore, signal: AbortSignal): Promise<Digest> {
+    const { url, answer } = await this.#ask(request, signal);
+    const where = shown(url);
+    const { directory, maximumSizeBytes, ids } = this.#options;
+    try {
+      const checks = new ContentChecks(request, where, maximumSizeBytes);
+      checks.announced(header(answer, 'content-type'), header(answer, 'content-length'));
+      await using spool = await SpoolFile.create(directory, ids.uuid());
+      for await (const chunk of contentOf(answer, url, signal)) {
+        checks.update(chunk);
+        await spool.append(chunk);
+      }
+      const digest = createDigest(request.digestFunction, checks.finish(), spool.sizeBytes);
+      if ((await blobs.findMissing([digest], signal)).length > 0) await blobs.write(digest, spool.read(), signal);
+      return digest;
+    } finally {
+      answer.body.on('error', () => {}).destroy();
+    }
+  }
+
+  /** Follows redirects until there is an answer with content. */
+  async #ask(request: OriginRequest, signal: AbortSignal): Promise<{ url: URL; answer: Dispatcher.ResponseData }> {
+    let url = new URL(request.uri);
+    const { origin } = url;
+    for (let redirects = 0; ; redirects++) {
+      this.#rules.check(url);
+      const headers = {
+        'user-agent': `warren/${VERSION}`,
+        accept: request.mediaType ?? '*/*',
+        // What a client gave for one origin is not for the next.
+        ...(url.origin === origin ? Object.fromEntries(request.headers) : {}),
+        'accept-encoding': 'identity',
+      };
+      const answer = await this.#get(url, headers, signal);
+      const location = header(answer, 'location');
+      if (!REDIRECTS.has(answer.statusCode) || location === undefined) {
+        const failure = failureOfStatus(answer.statusCode, shown(url), header(answer, 'retry-after'));
+        if (failure === undefined) return { url, answer };
+        answer.body.on('error', () => {}).destroy();
+        throw failure;
+      }
+      answer.body.on('error', () => {}).destroy();
+      if (redirects >= MAX_REDIRECTS) {
+        throw new OriginError(StatusCode.ABORTED, `${request.uri}: more than ${MAX_REDIRECTS} redirects`);
+      }
+      if (!URL.canParse(location, url.href)) {
+        throw new OriginError(StatusCode.ABORTED, `${shown(url)} leads to what is no URL`);
+      }
+      url = new URL(location, url.href);
+    }
+  }
+
+  async #get(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    try {
+      return await httpRequest(url, { dispatcher: this.#agent, headers, signal });
+    } catch (cause) {
+      signal.throwIfAborted();
+      throw failureOfConnection(cause, shown(url));
+    }
+  }
+}
+
+function header({ headers }: Dispatcher.ResponseData, name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+/** What comes, with failures of its coming as their statuses. */
+async function* contentOf(answer: Dispatcher.ResponseData, url: URL, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  try {
+    yield* decoded(answer, url) as AsyncIterable<Buffer>;
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw failureOfConnection(cause, shown(url));
+  }
+}
+
+/** The content, unpacked where an origin packed it though we asked it not to. */
+function decoded(answer: Dispatcher.ResponseData, url: URL): Dispatcher.ResponseData['body'] | Gunzip {
+  const encoding = header(answer, 'content-encoding')?.trim().toLowerCase() ?? 'identity';
+  if (encoding === 'identity' || encoding === '') return answer.body;
+  const isGzip = encoding === 'gzip' || encoding === 'x-gzip';
+  if (isGzip && COMPRESSED_NAME.test(url.pathname)) return answer.body;
+  if (!isGzip) {
+    throw new OriginError(StatusCode.ABORTED, `${shown(url)} is encoded as ${encoding}, though asked not to be`);
+  }
+  const gunzip = createGunzip();
+  answer.body.on('error', (cause) => gunzip.destroy(cause));
+  return answer.body.pipe(gunzip);
+}
+
+/** A URL as it may stand in messages: without credentials, and without a query, which may hold a signature. */
+function shown(url: URL): string {
+  return `${url.origin}${url.pathname}`.slice(0, 300);
+}

@@ -1,0 +1,31 @@
+import type { AssetQualifier } from '../domain/asset.ts';
+import { AssetQualifiers } from '../domain/asset-qualifiers.ts';
+import { invalidArgument } from '../domain/status-error.ts';
+
+const MAX_URIS = 64;
+const MAX_URI_LENGTH = 8 * 1024;
+
+/** What every call of the Remote Asset API has. */
+export interface AssetRequest {
+  readonly uris: readonly string[];
+  readonly qualifiers: readonly AssetQualifier[];
+}
+
+/** URIs and qualifiers of a request, checked. */
+export interface CheckedAssetRequest {
+  readonly uris: readonly string[];
+  readonly qualifiers: AssetQualifiers;
+}
+
+/** @throws INVALID_ARGUMENT that names the field. BuildStream sends a call without URIs to see whether it is served. */
+export function checkAssetRequest({ uris, qualifiers }: AssetRequest): CheckedAssetRequest {
+  if (uris.length === 0) throw invalidArgument('uris', 'at least one is needed');
+  if (uris.length > MAX_URIS) throw invalidArgument('uris', `${uris.length} of them, ${MAX_URIS} at most`);
+  for (const [index, uri] of uris.entries()) {
+    if (uri === '') throw invalidArgument(`uris[${index}]`, 'is empty');
+    if (uri.length > MAX_URI_LENGTH) {
+      throw invalidArgument(`uris[${index}]`, `longer than ${MAX_URI_LENGTH} characters`);
+    }
+  }
+  return { uris, qualifiers: new AssetQualifiers(qualifiers) };
+}
