@@ -1,6 +1,8 @@
+import cluster from 'node:cluster';
 import { MessageChannel } from 'node:worker_threads';
 import { runProgram } from '../cli/program.ts';
 import { SystemClock } from '../lib/clock.ts';
+import { isMessage, type PeerProcess } from '../lib/peer-process.ts';
 
 /** How long a command may take over its last words once it has been told to end at once. */
 const LAST_WORDS_MS = 1_000;
@@ -13,15 +15,28 @@ const force = new AbortController();
 
 for (const [signal, exitCode] of Object.entries(SIGNALS)) {
   process.on(signal, () => {
-    if (!stop.signal.aborted) {
-      stop.abort();
-      return;
-    }
-    force.abort();
-    process.exitCode = exitCode;
-    clock.setTimer(LAST_WORDS_MS, () => process.exit(exitCode));
+    if (!stop.signal.aborted) stop.abort();
+    // Terminals and service managers signal a whole group: the primary, which hears them too, says when to end at once.
+    else if (cluster.isPrimary) endNow(exitCode);
   });
 }
+
+function endNow(exitCode: number): void {
+  force.abort();
+  process.exitCode = exitCode;
+  clock.setTimer(LAST_WORDS_MS, () => process.exit(exitCode));
+}
+
+const primary: PeerProcess | undefined = cluster.isPrimary
+  ? undefined
+  : {
+      send: (message) => void (process.connected && process.send?.(message)),
+      onMessage: (listener) => void process.on('message', listener),
+    };
+primary?.onMessage((message) => {
+  if (isMessage(message, 'stop')) stop.abort();
+  else if (isMessage(message, 'force')) endNow(SIGNALS.SIGTERM);
+});
 
 // A reader that has had enough, as in `warren ... | head`, is no fault of ours.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
@@ -38,6 +53,7 @@ const exitCode = await runProgram(process.argv.slice(2), {
   clock,
   stop: stop.signal,
   force: force.signal,
+  primary,
 });
 
 await flushed(process.stdout);

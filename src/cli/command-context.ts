@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Clock } from '../lib/clock.ts';
+import type { PeerProcess } from '../lib/peer-process.ts';
 
 /** A place to print to. `isTTY` tells whether a person watches, so that a line may be drawn over. */
 export interface Output {
@@ -21,6 +22,8 @@ export interface CommandContext {
   readonly stop: AbortSignal;
   /** Aborted by the second: end at once. The process goes a moment later in any case. */
   readonly force: AbortSignal;
+  /** The process that shares its port with this one, and of whose making this one is; undefined in all others. */
+  readonly primary?: PeerProcess | undefined;
 }
 
 /**

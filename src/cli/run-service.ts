@@ -1,3 +1,4 @@
+import { ReplicaProcessFailedError } from '../compose/replica-processes.ts';
 import { DirectoryLockedError } from '../lib/directory-lock.ts';
 import type { Service } from '../lib/lifecycle.ts';
 import { AddressInUseError } from '../server/rpc-server.ts';
@@ -32,6 +33,9 @@ export async function drain(service: Service, seconds: number, { clock, force }:
 /** Makes of what a start failed with what a user can do something about. */
 export function explainStartFailure(thrown: unknown): unknown {
   if (thrown instanceof DirectoryLockedError) return new CommandFailure(ExitCode.IN_USE, thrown.message);
+  if (thrown instanceof ReplicaProcessFailedError) {
+    return new CommandFailure(thrown.exitCode || ExitCode.FAILURE, thrown.message);
+  }
   if (thrown instanceof AddressInUseError) {
     return new CommandFailure(
       ExitCode.IN_USE,

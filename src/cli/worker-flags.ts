@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseByteSize } from '../lib/byte-size.ts';
 import type { CommandContext } from './command-context.ts';
+import { integerIn } from './integer-argument.ts';
 
 /** The settings of a worker that have a flag; the configuration file knows more. */
 export interface WorkerFlags {
@@ -22,7 +23,11 @@ export function addWorkerFlags(command: Command): void {
   command
     .option('--remote <address>', 'the server, such as grpc://127.0.0.1:50051')
     .option('--instance <name>', 'the instance that it works for (default: the one with the empty name)')
-    .addOption(new Option('--slots <number>', 'actions run at once (default: one for each core)').argParser(slots))
+    .addOption(
+      new Option('--slots <number>', 'actions run at once (default: one for each core)').argParser(
+        integerIn(1, 10_000),
+      ),
+    )
     .option('--directory <folder>', 'folder of inputs kept and of actions that run (default: in the cache of the user)')
     .addOption(new Option('--cache-size <size>', 'how much of the inputs is kept (default: 5G)').argParser(size))
     .addOption(
@@ -61,14 +66,6 @@ export function defaultWorkerDirectory(environment: CommandContext['environment'
     cache?.startsWith('/') === true ? cache : join(environment['HOME'] ?? homedir(), '.cache'),
     'warren-worker',
   );
-}
-
-function slots(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > 10_000) {
-    throw new InvalidArgumentError('a whole number from 1 to 10000');
-  }
-  return value;
 }
 
 function size(text: string): number {

@@ -48,6 +48,30 @@ describe('the configuration of a replica', () => {
     const actionCache = { kind: 'disk', directory: '/data/x/../a' };
     expect(pathsOf({ blobs, actionCache })).toEqual(['blobs.large.store.directory', 'actionCache.directory']);
   });
+
+  it('refuses several processes over what one process has, each with its path', () => {
+    const disk = { kind: 'disk', directory: '/data/a' };
+    const blobs = { kind: 'size-split', small: { kind: 'memory' }, large: { kind: 'verifying', store: disk } };
+    const refused = { processes: 2, blobs, actionCache: { kind: 'memory' } };
+    expect(pathsOf(refused)).toEqual(['processes', 'blobs.small.kind', 'blobs.large.store.kind', 'actionCache.kind']);
+    expect(pathsOf({ ...refused, processes: 1 })).toEqual([]);
+  });
+
+  it('takes several processes over shared stores, each with a memory of its own in front', () => {
+    const remote = { kind: 'remote', endpoint: 'grpc://storage:50051' };
+    const shared = {
+      processes: 4,
+      blobs: { kind: 'tiered', fast: { kind: 'memory' }, slow: remote },
+      actionCache: remote,
+    };
+    const scheduling = { redis: {}, rabbitmq: { addresses: ['rabbitmq:5672'] } };
+    expect(pathsOf({ ...shared, ...scheduling })).toEqual([]);
+    expect(pathsOf({ ...shared, roles: ['cas', 'action-cache'] })).toEqual([]);
+    expect(pathsOf(shared)).toEqual(['processes']);
+    const writeBack = { ...shared, ...scheduling, blobs: { ...shared.blobs, mode: 'write-back' } };
+    expect(pathsOf(writeBack)).toEqual(['blobs.fast.kind']);
+  });
+
   it('names unknown kinds, roles and addresses at once', () => {
     const wrong = {
       blobs: { kind: 'tape' },

@@ -7,6 +7,7 @@ import { MAX_INSTANCE_NAME_LENGTH } from '../domain/instance-name.ts';
 import { assetsSchema } from './assets-schema.ts';
 import { actionCacheSchema, type BlobStoreConfiguration, blobStoreSchema, partsOf } from './blob-storage-schema.ts';
 import { formatPath } from './configuration-error.ts';
+import { checkProcesses } from './process-checks.ts';
 import { platformSchema, schedulingSchema } from './scheduling-schema.ts';
 import { serverSchema } from './server-schema.ts';
 import { workerShape } from './worker-schema.ts';
@@ -45,6 +46,9 @@ const limitsSchema = z
   })
   .prefault({});
 
+/** More are a slip: a machine has no use for more than cores. */
+const MAX_PROCESSES = 512;
+
 const replicaShape = {
   roles: z
     .array(z.enum(ROLES))
@@ -80,10 +84,26 @@ const replicaShape = {
   uploads: uploadsSchema,
 };
 
-/** All that one replica is told. */
-export const replicaSchema = z.strictObject(replicaShape).check(checkReplica);
+/** All that `warren serve` is told. */
+export const replicaSchema = z
+  .strictObject({
+    ...replicaShape,
+    processes: z
+      .int()
+      .min(1)
+      .max(MAX_PROCESSES)
+      .default(1)
+      .describe(
+        'How many processes serve the port together, each a replica of its own; default 1. A process uses one core. ' +
+          'They share nothing in memory: with more than one, storage, jobs and work must be shared, too.',
+      ),
+  })
+  .check(checkReplica, checkProcesses);
 
-export type ReplicaConfiguration = z.output<typeof replicaSchema>;
+export type ServeConfiguration = z.output<typeof replicaSchema>;
+
+/** What one replica makes of that. */
+export type ReplicaConfiguration = Omit<ServeConfiguration, 'processes'>;
 
 /** The embedded grid: one replica with all roles, and a worker beside it. */
 export const gridSchema = z

@@ -5,9 +5,9 @@ import { type Program, startProgram } from './program.ts';
 
 /** `warren serve`, with the address that it listens on. */
 export interface RunningServer {
-  readonly pid: number;
   /** `127.0.0.1:PORT`. */
   readonly address: string;
+  readonly pid: number;
   stderr(): string;
   /** Stops it as an operator does. @returns its exit code. */
   stop(): Promise<number | null>;
@@ -37,12 +37,11 @@ export async function startServe(
     hasEnded = true;
   });
   for (;;) {
-    const port = /"port":(\d+)[^\n]*"serving"|"serving"[^\n]*"port":(\d+)/.exec(program.stderr());
-    const found = port?.[1] ?? port?.[2];
+    const found = servingPort(program.stderr());
     if (found !== undefined) {
       return {
-        pid: program.pid,
         address: `127.0.0.1:${found}`,
+        pid: program.pid,
         stderr: () => program.stderr(),
         async stop() {
           program.kill('SIGTERM');
@@ -58,4 +57,10 @@ export async function startServe(
     if (hasEnded) throw new Error(`warren serve ended at once:\n${program.stderr()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+}
+
+/** The port that the process itself says it serves; those that share its port say so, too, one after another. */
+function servingPort(log: string): string | undefined {
+  const line = log.split('\n').find((each) => each.includes('"msg":"serving"') && !each.includes('"process":'));
+  return line === undefined ? undefined : /"port":(\d+)/.exec(line)?.[1];
 }

@@ -1,29 +1,131 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { Activity } from '../../compose/activity.ts';
 import { composeReplica, type Replica } from '../../compose/replica.ts';
-import { checkConfiguration, readConfigurationFile } from '../../config/load-configuration.ts';
-import { replicaSchema } from '../../config/replica-configuration.ts';
+import {
+  type ConfigurationMessage,
+  type HelloMessage,
+  ReplicaProcesses,
+  type ServingMessage,
+} from '../../compose/replica-processes.ts';
+import { checkConfiguration, mergeConfigurations, readConfigurationFile } from '../../config/load-configuration.ts';
+import {
+  type ReplicaConfiguration,
+  replicaSchema,
+  type ServeConfiguration,
+} from '../../config/replica-configuration.ts';
 import { RandomIdGenerator } from '../../lib/ids.ts';
+import type { Logger } from '../../lib/log.ts';
+import { isMessage, type PeerProcess } from '../../lib/peer-process.ts';
 import type { CommandContext } from '../command-context.ts';
+import { integerIn } from '../integer-argument.ts';
 import { addLogOptions, createLogger, type LogOptions } from '../logging.ts';
 import { drain, explainStartFailure, untilAborted } from '../run-service.ts';
 
 interface ServeOptions extends LogOptions {
   readonly config: string;
+  readonly processes?: number;
 }
 
-/** `warren serve`: one server process with the roles that its configuration names. */
+/** `warren serve`: a server with the roles that its configuration names. */
 export function configureServe(command: Command, context: CommandContext): void {
   command.requiredOption('--config <file>', 'settings in YAML');
+  command.addOption(
+    new Option(
+      '--processes <number>',
+      'processes that serve the port together (default: as configured, else 1)',
+    ).argParser(integerIn(1, 512)),
+  );
   addLogOptions(command, 'json');
   command.addHelpText('after', '\nExample:\n  warren serve --config /etc/warren.yaml\n');
   command.action((options: ServeOptions) => serve(options, context));
 }
 
 async function serve(options: ServeOptions, context: CommandContext): Promise<void> {
-  const file = await readConfigurationFile(options.config, { environment: context.environment });
-  const configuration = checkConfiguration(options.config, file, replicaSchema);
   const logger = createLogger(options, context.clock, (line) => context.stderr.write(`${line}\n`));
+  if (context.primary !== undefined) {
+    await serveBeside(context.primary, options, logger, context);
+    return;
+  }
+  const { processes } = options;
+  const file = await readConfigurationFile(options.config, { environment: context.environment });
+  const values = mergeConfigurations(file, processes === undefined ? {} : { processes });
+  const configuration = checkConfiguration(options.config, values, replicaSchema);
+  if (configuration.processes === 1) await runReplica(configuration, logger, context, () => {});
+  else await runProcesses(configuration, values, options, logger, context);
+}
+
+/** The primary of several processes: it starts them, and serves no call itself. */
+async function runProcesses(
+  configuration: ServeConfiguration,
+  values: unknown,
+  options: ServeOptions,
+  logger: Logger,
+  context: CommandContext,
+): Promise<void> {
+  const processes = new ReplicaProcesses({
+    count: configuration.processes,
+    program: {
+      nodeArguments: process.execArgv,
+      script: process.argv[1] ?? '',
+      args: [
+        'serve',
+        `--config=${options.config}`,
+        `--log-level=${options.logLevel}`,
+        `--log-format=${options.logFormat}`,
+      ],
+    },
+    addresses: { server: configuration.server.listen },
+    configuration: ({ server }) => mergeConfigurations(values, { server: { listen: server } }),
+    clock: context.clock,
+    random: Math.random,
+    logger,
+  });
+  try {
+    await processes.start(context.stop);
+  } catch (thrown) {
+    throw explainStartFailure(thrown);
+  }
+  const port = portOf(processes.addresses['server'] ?? '');
+  logger.info({ roles: configuration.roles, port, processes: configuration.processes }, 'serving');
+  await untilAborted(context.stop);
+  // They keep to the time themselves, and log it.
+  await drain(processes, configuration.server.drainSeconds + PRIMARY_PATIENCE_SECONDS, context);
+  logger.info({}, 'stopped');
+}
+
+/** How much longer than its processes the primary waits for the end of a drain. */
+const PRIMARY_PATIENCE_SECONDS = 5;
+
+function portOf(address: string): number {
+  return Number(address.slice(address.lastIndexOf(':') + 1));
+}
+
+/** One of several processes. What it serves the primary tells, so that a file changed meanwhile divides nobody. */
+async function serveBeside(
+  primary: PeerProcess,
+  options: ServeOptions,
+  logger: Logger,
+  context: CommandContext,
+): Promise<void> {
+  const told = await new Promise<ConfigurationMessage>((resolve) => {
+    primary.onMessage((message) => {
+      if (isMessage(message, 'configuration')) resolve(message as ConfigurationMessage);
+    });
+    primary.send({ kind: 'hello' } satisfies HelloMessage);
+  });
+  const configuration = checkConfiguration(options.config, told.value, replicaSchema);
+  await runReplica(configuration, logger.child({ process: told.process }), context, () => {
+    primary.send({ kind: 'serving' } satisfies ServingMessage);
+  });
+}
+
+/** @param onServing is called once it takes calls. */
+async function runReplica(
+  configuration: ReplicaConfiguration,
+  logger: Logger,
+  context: CommandContext,
+  onServing: () => void,
+): Promise<void> {
   let replica: Replica | undefined;
   try {
     replica = await composeReplica(
@@ -37,6 +139,7 @@ async function serve(options: ServeOptions, context: CommandContext): Promise<vo
     throw explainStartFailure(thrown);
   }
   logger.info({ roles: configuration.roles, port: replica.port }, 'serving');
+  onServing();
   await untilAborted(context.stop);
   logger.info({ seconds: configuration.server.drainSeconds }, 'draining');
   await drain(replica, configuration.server.drainSeconds, context);

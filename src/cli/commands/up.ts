@@ -10,6 +10,7 @@ import { formatByteSize, parseByteSize } from '../../lib/byte-size.ts';
 import { sleep } from '../../lib/clock.ts';
 import { RandomIdGenerator } from '../../lib/ids.ts';
 import type { CommandContext } from '../command-context.ts';
+import { integerIn } from '../integer-argument.ts';
 import { LiveDisplay } from '../live-display.ts';
 import { addLogOptions, createLogger, type LogOptions } from '../logging.ts';
 import { drain, explainStartFailure, untilAborted } from '../run-service.ts';
@@ -126,14 +127,6 @@ async function defaultMaxBytes(directory: string): Promise<number> {
       if (folder === '/') return DEFAULT_MAX_BYTES;
     }
   }
-}
-
-function integerIn(lowest: number, highest: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= lowest && value <= highest) return value;
-    throw new InvalidArgumentError(`It is a whole number from ${lowest} to ${highest}.`);
-  };
 }
 
 /** The least room in which the stores work. */

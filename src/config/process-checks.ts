@@ -1,0 +1,57 @@
+import type { z } from 'zod';
+import type { ActionCacheConfiguration, BlobStoreConfiguration } from './blob-storage-schema.ts';
+import { partsOf } from './blob-storage-schema.ts';
+
+/** What of a configuration decides whether several processes can serve it together. */
+interface ProcessesConfiguration {
+  readonly processes: number;
+  readonly roles: readonly string[];
+  readonly redis?: unknown;
+  readonly rabbitmq?: unknown;
+  readonly blobs: BlobStoreConfiguration;
+  readonly actionCache: ActionCacheConfiguration;
+}
+
+/** The roles that need nothing but storage. */
+const STORAGE_ROLES: readonly string[] = ['cas', 'action-cache'];
+
+/** Refuses what only one process can have where there are to be several: each would see a farm of its own. */
+export function checkProcesses(context: z.core.ParsePayload<ProcessesConfiguration>): void {
+  const { processes, roles, redis, rabbitmq, blobs, actionCache } = context.value;
+  if (processes === 1) return;
+  const refuse = (path: readonly PropertyKey[], message: string) =>
+    context.issues.push({ code: 'custom', input: undefined, path: [...path], message });
+  const schedules = roles.some((role) => !STORAGE_ROLES.includes(role));
+  if (schedules && (redis === undefined || rabbitmq === undefined)) {
+    refuse(
+      ['processes'],
+      `${processes} processes would each have jobs, bots and queues of their own: name redis and rabbitmq, which they ` +
+        'share, or leave processes at 1',
+    );
+  }
+  const unshared = unsharedStores(blobs, ['blobs']);
+  if (isOfOneProcess(actionCache.kind)) unshared.push({ path: ['actionCache', 'kind'], kind: actionCache.kind });
+  for (const { path, kind } of unshared) {
+    refuse(
+      path,
+      `'${kind}' belongs to one process, and there are to be ${processes}: name a store that they share, such as the ` +
+        "'remote' of a storage server of one process, or leave processes at 1",
+    );
+  }
+}
+
+function isOfOneProcess(kind: string): boolean {
+  return kind === 'disk' || kind === 'memory';
+}
+
+function unsharedStores(
+  store: BlobStoreConfiguration,
+  path: readonly PropertyKey[],
+): Array<{ readonly path: readonly PropertyKey[]; readonly kind: string }> {
+  if (isOfOneProcess(store.kind)) return [{ path: [...path, 'kind'], kind: store.kind }];
+  return partsOf(store).flatMap((part) => {
+    // Memory in front of a store that has everything is each process' own, and may be.
+    const isCache = store.kind === 'tiered' && store.mode === 'write-through' && part.path[0] === 'fast';
+    return isCache && part.store.kind === 'memory' ? [] : unsharedStores(part.store, [...path, ...part.path]);
+  });
+}

@@ -1,0 +1,108 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { freePort } from '../support/free-port.ts';
+import { processTree, survivors } from '../support/process-table.ts';
+import { runProgram } from '../support/program.ts';
+import { type RunningServer, startServe } from '../support/serve.ts';
+import { freshBlob, Tenant } from '../support/tenant.ts';
+import { removeFolder, temporaryFolder } from '../support/throwaway-process.ts';
+import { WireClient } from '../support/wire-client.ts';
+
+/** `warren serve --processes`, over the storage of a server of one process. */
+
+let folder: string;
+let storage: RunningServer;
+
+beforeAll(async () => {
+  folder = await temporaryFolder('processes');
+  const memory = { kind: 'memory', maximumSizeBytes: 16 * 1024 * 1024 };
+  storage = await startServe(folder, 'storage', { roles: ['cas', 'action-cache'], blobs: memory, actionCache: memory });
+});
+
+afterAll(async () => {
+  await storage?.stop();
+  if (folder !== undefined) await removeFolder(folder);
+});
+
+/** What two processes can serve without Redis and RabbitMQ. */
+function cacheConfiguration() {
+  const remote = { kind: 'remote', endpoint: `grpc://${storage.address}` };
+  return { roles: ['cas', 'action-cache'], processes: 2, blobs: remote, actionCache: remote };
+}
+
+/** The processes that serve, without the one that started them. */
+async function serving(server: RunningServer): Promise<number[]> {
+  return (await processTree(server.pid)).map(({ pid }) => pid).filter((pid) => pid !== server.pid);
+}
+
+describe('two processes on one port', () => {
+  let server: RunningServer;
+  let clients: WireClient[];
+
+  beforeEach(async () => {
+    clients = [];
+    server = await startServe(folder, 'cache', cacheConfiguration());
+  });
+
+  afterEach(async () => {
+    for (const client of clients) client.close();
+    await server.stop();
+  });
+
+  /** A tenant with a connection of its own. */
+  function connect(): Tenant {
+    const client = new WireClient([server.address], { 'grpc.use_local_subchannel_pool': 1 });
+    clients.push(client);
+    return new Tenant(client, '');
+  }
+
+  test('serve the same blobs over any connection', async () => {
+    expect(await serving(server)).toHaveLength(2);
+    const blob = freshBlob();
+    await connect().upload(blob);
+    for (let connection = 0; connection < 8; connection++) expect(await connect().has(blob.digest)).toBe(true);
+  });
+
+  test('one that is killed is started again on the same port, and the other serves meanwhile', async () => {
+    const [killed = 0, other = 0] = await serving(server);
+    process.kill(killed, 'SIGKILL');
+    await expect.poll(() => server.stderr(), { timeout: 10_000 }).toContain('it is started again');
+    const blob = freshBlob();
+    await connect().upload(blob);
+    await expect.poll(() => serving(server), { timeout: 20_000 }).toHaveLength(2);
+    expect(await serving(server)).toContain(other);
+    for (let connection = 0; connection < 8; connection++) expect(await connect().has(blob.digest)).toBe(true);
+  });
+
+  test('end with the first signal, and leave nothing behind', async () => {
+    const tree = await processTree(server.pid);
+    expect(await server.stop()).toBe(0);
+    expect(await survivors(tree)).toEqual([]);
+  });
+
+  test('end when the process that started them is killed', async () => {
+    const tree = await processTree(server.pid);
+    await server.kill();
+    await expect.poll(() => survivors(tree), { timeout: 10_000 }).toEqual([]);
+  });
+});
+
+test('an address in use is said once by one process, with its own exit code', async () => {
+  const file = join(folder, 'taken.json');
+  await writeFile(file, JSON.stringify({ ...cacheConfiguration(), server: { listen: storage.address } }));
+  const { code, stderr } = await runProgram(['serve', '--config', file]);
+  expect(code).toBe(3);
+  expect(stderr.match(/cannot listen on/g)).toHaveLength(1);
+});
+
+test('several processes over a disk are refused, with what to do', async () => {
+  const file = join(folder, 'disk.json');
+  const disk = (name: string) => ({ kind: 'disk', directory: join(folder, name) });
+  const listen = `127.0.0.1:${await freePort()}`;
+  await writeFile(file, JSON.stringify({ server: { listen }, blobs: disk('a'), actionCache: disk('b') }));
+  const { code, stderr } = await runProgram(['serve', '--config', file, '--processes', '2']);
+  expect(code).toBe(2);
+  expect(stderr).toContain('processes: 2 processes would each have jobs');
+  expect(stderr).toContain("blobs.kind: 'disk' belongs to one process");
+});
