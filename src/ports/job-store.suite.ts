@@ -114,7 +114,7 @@ export function describeJobStore(name: string, create: () => Promise<JobStoreFix
       expect(await fixture.store.get(unknown, signal)).toBeUndefined();
       expect(await fixture.store.getByOperation(unknown, signal)).toBeUndefined();
       expect(await fixture.store.apply(unknown, { type: 'tick' }, signal)).toBeUndefined();
-      await expect(fixture.store.settle(unknown, 1, signal)).resolves.toBeUndefined();
+      await expect(fixture.store.settle([{ jobId: unknown, version: 1 }], signal)).resolves.toBeUndefined();
     });
 
     test.each([
@@ -363,7 +363,7 @@ async function replay({ store, advance }: JobStoreFixture, steps: readonly Step[
   let now = 1_000_000;
   // Nothing stays owed, so that only deadlines make a job due.
   const settle = async (job: Job | undefined) => {
-    if (job !== undefined) await store.settle(job.id, job.version, signal);
+    if (job !== undefined) await store.settle([{ jobId: job.id, version: job.version }], signal);
   };
   const both = async (jobId: string, event: JobEvent) => {
     const before = model.get(jobId);

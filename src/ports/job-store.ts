@@ -20,6 +20,12 @@ export interface Submitted extends AppliedEvent {
   readonly joined: boolean;
 }
 
+/** A version of a job, as somebody knows it. */
+export interface KnownVersion {
+  readonly jobId: string;
+  readonly version: number;
+}
+
 export interface OperationPage {
   /** Pairs of a job and the id of one of its operations, in the query's order. */
   readonly operations: ReadonlyArray<{ readonly job: Job; readonly operationId: string }>;
@@ -69,10 +75,10 @@ export interface JobStore {
   getByOperation(operationId: string, signal: AbortSignal): Promise<Job | undefined>;
 
   /**
-   * The effects of the change that made this version were carried out. Only `offer` and `dead-letter` need it: a lost
+   * The effects of the changes that made these versions were carried out. Only `offer` and `dead-letter` need it: a lost
    * `notify` or `end-lease` costs seconds, and a lost `check-fit` comes again.
    */
-  settle(jobId: string, version: number, signal: AbortSignal): Promise<void>;
+  settle(carriedOut: readonly KnownVersion[], signal: AbortSignal): Promise<void>;
 
   /**
    * Says for many jobs at once that a replica still streams them, and gives those that changed since the version that
@@ -80,7 +86,7 @@ export interface JobStore {
    * `gone`.
    */
   refreshWatches(
-    known: ReadonlyArray<{ readonly jobId: string; readonly version: number }>,
+    known: readonly KnownVersion[],
     watch: Watch,
     signal: AbortSignal,
   ): Promise<{ readonly changed: readonly Job[]; readonly gone: readonly string[] }>;

@@ -7,14 +7,17 @@ import { LruMap } from '../lib/lru-map.ts';
 import type { BotSessionStore } from '../ports/bot-session-store.ts';
 import type { Broker, WorkDelivery, WorkInterest } from '../ports/broker.ts';
 import type { EffectRunner } from './effect-runner.ts';
+import type { LeasedJobs } from './leased-jobs.ts';
 import type { BotPoll } from './poll-registry.ts';
 import { freshLease, type HeldLease } from './reconciling.ts';
+import type { SessionLeases } from './session-leases.ts';
 import type { SchedulingSettings } from './settings.ts';
 
 export interface AssigningOptions {
   readonly sessions: BotSessionStore;
   readonly broker: Broker;
   readonly effects: EffectRunner;
+  readonly leased: LeasedJobs;
   readonly clock: Clock;
   readonly settings: SchedulingSettings;
 }
@@ -36,23 +39,23 @@ export class Assigning {
   }
 
   /** What waits now, `room` jobs at most. */
-  async takeReady(session: BotSession, room: number, signal: AbortSignal): Promise<HeldLease[]> {
-    const leases: HeldLease[] = [];
-    if (await this.#isClosed(session)) return leases;
-    const interest = this.#interest(session);
-    while (leases.length < room) {
+  async takeReady(leases: SessionLeases, room: number, signal: AbortSignal): Promise<HeldLease[]> {
+    const taken: HeldLease[] = [];
+    if (await this.#isClosed(leases.session)) return taken;
+    const interest = this.#interest(leases.session);
+    while (taken.length < room) {
       const delivery = await this.#options.broker.takeNow(interest, signal);
       if (delivery === undefined) break;
-      const lease = await this.#place(session, delivery, signal);
+      const lease = await this.#place(leases, delivery, signal);
       if (lease === 'refused') break;
-      if (lease !== 'void') leases.push(lease);
+      if (lease !== 'void') taken.push(lease);
     }
-    return leases;
+    return taken;
   }
 
   /** Waits for work, and takes what else waits once there is some. Empty when the time is over or the poll is woken. */
   async waitFor(
-    session: BotSession,
+    leases: SessionLeases,
     room: number,
     poll: BotPoll,
     draining: AbortSignal,
@@ -61,6 +64,7 @@ export class Assigning {
   ): Promise<HeldLease[]> {
     using bounded = deadlineSignal(this.#options.clock, milliseconds, signal, poll.superseded, poll.woken, draining);
     const { broker } = this.#options;
+    const { session } = leases;
     try {
       if (await this.#isClosed(session)) {
         await untilAborted(bounded.signal);
@@ -73,9 +77,9 @@ export class Assigning {
           delivery.giveBack();
           return [];
         }
-        const lease = await this.#place(session, delivery, signal);
+        const lease = await this.#place(leases, delivery, signal);
         if (lease === 'refused') return [];
-        if (lease !== 'void') return [lease, ...(await this.takeReady(session, room - 1, signal))];
+        if (lease !== 'void') return [lease, ...(await this.takeReady(leases, room - 1, signal))];
       }
     } catch (cause) {
       if (!bounded.signal.aborted) throw cause;
@@ -86,15 +90,16 @@ export class Assigning {
   }
 
   async #place(
-    session: BotSession,
+    leases: SessionLeases,
     delivery: WorkDelivery,
     signal: AbortSignal,
   ): Promise<HeldLease | 'void' | 'refused'> {
-    const { sessions, effects, settings } = this.#options;
+    const { effects, leased, settings } = this.#options;
     const { work } = delivery;
+    const { session } = leases;
     const id = leaseId(work.jobId, work.attempt);
     try {
-      if (signal.aborted || !(await sessions.changeLeases(session.name, session.pollId, [id], [], signal))) {
+      if (signal.aborted || !(await leases.add(id, signal))) {
         delivery.giveBack();
         return 'refused';
       }
@@ -110,8 +115,11 @@ export class Assigning {
         signal,
       );
       delivery.acknowledge();
-      if (applied?.accepted === true && applied.job !== undefined) return freshLease(applied.job);
-      await sessions.changeLeases(session.name, session.pollId, [], [id], signal);
+      if (applied?.accepted === true && applied.job !== undefined) {
+        leased.add(applied.job);
+        return freshLease(applied.job);
+      }
+      leases.strike(id);
       return 'void';
     } catch (cause) {
       delivery.giveBack();

@@ -3,13 +3,16 @@ import type { Job } from '../domain/job.ts';
 import type { JobEffect } from '../domain/job-machine/effect.ts';
 import type { JobEvent } from '../domain/job-machine/event.ts';
 import { buildLabels, offer } from '../domain/job-machine/tell.ts';
+import { parseLeaseId } from '../domain/lease.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { BotSessionStore } from '../ports/bot-session-store.ts';
 import type { Broker, ReplicaUpdate } from '../ports/broker.ts';
 import type { AppliedEvent, JobStore } from '../ports/job-store.ts';
 import { describeUnmet } from './fit-check.ts';
+import type { LeasedJobs } from './leased-jobs.ts';
 import type { PollRegistry } from './poll-registry.ts';
+import type { Settling } from './settling.ts';
 import type { WatchHub } from './watch-hub.ts';
 
 export interface EffectRunnerOptions {
@@ -18,6 +21,8 @@ export interface EffectRunnerOptions {
   readonly broker: Broker;
   readonly hub: WatchHub;
   readonly polls: PollRegistry;
+  readonly settling: Settling;
+  readonly leased: LeasedJobs;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly replicaId: string;
@@ -41,8 +46,12 @@ export class EffectRunner {
 
   /** Applies an event and carries out its effects. Undefined where the job is not known. */
   async apply(jobId: string, event: JobEvent, signal: AbortSignal): Promise<AppliedEvent | undefined> {
-    const applied = await this.#options.jobs.apply(jobId, event, signal);
-    if (applied !== undefined) this.runLater(jobId, applied);
+    const { jobs, settling, leased } = this.#options;
+    const applied = await jobs.apply(jobId, event, signal);
+    if (applied === undefined) return undefined;
+    if (event.type === 'lease' && applied.accepted) settling.drop(jobId);
+    if (applied.job?.lease === undefined) leased.forget(jobId);
+    this.runLater(jobId, applied);
     return applied;
   }
 
@@ -62,7 +71,7 @@ export class EffectRunner {
       mustSettle ||= effect.type === 'offer' || effect.type === 'dead-letter';
       await this.#carryOut(jobId, job, effect);
     }
-    if (mustSettle && job !== undefined) await this.#options.jobs.settle(jobId, job.version, this.#never);
+    if (mustSettle && job !== undefined) this.#options.settling.add(jobId, job.version);
   }
 
   /** Takes in what another replica tells. */
@@ -72,7 +81,7 @@ export class EffectRunner {
         await this.#options.hub.jobChangedElsewhere(update.jobId, update.version);
         break;
       case 'lease-ended':
-        this.#options.polls.wake(update.botSessionName);
+        this.#leaseEnded(update.botSessionName, update.leaseId);
         break;
       case 'poll-superseded':
         this.#options.polls.supersede(update.botSessionName, update.pollId);
@@ -133,9 +142,17 @@ export class EffectRunner {
     });
   }
 
+  /** @returns whether the bot's call waits at this replica, and is answered now. */
+  #leaseEnded(botSessionName: string, leaseId: string): boolean {
+    const { polls, leased } = this.#options;
+    const lease = parseLeaseId(leaseId);
+    if (lease !== undefined) leased.forget(lease.jobId);
+    return polls.wake(botSessionName);
+  }
+
   async #endLease(botSessionName: string, leaseId: string): Promise<void> {
-    const { broker, polls, sessions, replicaId } = this.#options;
-    if (polls.wake(botSessionName)) return;
+    const { broker, sessions, replicaId } = this.#options;
+    if (this.#leaseEnded(botSessionName, leaseId)) return;
     const session = await sessions.get(botSessionName, this.#never);
     if (session === undefined || session.replicaId === replicaId) return;
     broker.publishUpdate([session.replicaId], { kind: 'lease-ended', botSessionName, leaseId });

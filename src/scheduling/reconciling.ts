@@ -5,6 +5,7 @@ import { leaseId, parseLeaseId } from '../domain/lease.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import type { JobStore } from '../ports/job-store.ts';
 import type { EffectRunner } from './effect-runner.ts';
+import type { LeasedJobs } from './leased-jobs.ts';
 import type { SchedulingSettings } from './settings.ts';
 
 /** How a bot says that a lease stands. */
@@ -22,8 +23,9 @@ export interface ReportedLease {
   /** The encoded ExecutedActionMetadata, as far as the bot has got. */
   readonly partialMetadata: Uint8Array | undefined;
   /**
-   * Works out what a completed lease amounts to. Called only for a lease of an unfinished job that this bot holds or
-   * once held: what the action cache is to know is written here, before the job completes.
+   * Works out what a completed lease amounts to. Called only for a lease that this bot holds or once held, of a job that
+   * is unfinished as far as this replica knows: what the action cache is to know is written here, before the job
+   * completes.
    */
   judge(job: Job, signal: AbortSignal): Promise<Verdict>;
 }
@@ -46,6 +48,7 @@ export interface Reconciled {
 export interface ReconcilingOptions {
   readonly jobs: JobStore;
   readonly effects: EffectRunner;
+  readonly leased: LeasedJobs;
   readonly settings: SchedulingSettings;
 }
 
@@ -117,7 +120,8 @@ export class Reconciling {
     signal: AbortSignal,
   ): Promise<void> {
     const { botId } = session;
-    const job = await this.#options.jobs.get(jobId, signal);
+    const { jobs, leased } = this.#options;
+    const job = leased.take(jobId, attempt, botId) ?? (await jobs.get(jobId, signal));
     if (job === undefined || isFinished(job)) return;
     if (!isCurrentAttempt(job, attempt, botId) && !wasAttempt(job, attempt, botId)) return;
     const verdict = await lease.judge(job, signal);

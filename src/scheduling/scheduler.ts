@@ -8,10 +8,12 @@ import type { JobStore } from '../ports/job-store.ts';
 import { Assigning } from './assigning.ts';
 import { BotSessions } from './bot-sessions.ts';
 import { EffectRunner } from './effect-runner.ts';
+import { LeasedJobs } from './leased-jobs.ts';
 import { PollRegistry } from './poll-registry.ts';
 import { Reconciling } from './reconciling.ts';
 import { ServingBots } from './serving-bots.ts';
 import { DEFAULT_SCHEDULING_SETTINGS, type SchedulingSettings } from './settings.ts';
+import { Settling } from './settling.ts';
 import { Submitting } from './submitting.ts';
 import { Sweeping } from './sweeping.ts';
 import { WatchHub } from './watch-hub.ts';
@@ -51,10 +53,12 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   const settings: SchedulingSettings = { ...DEFAULT_SCHEDULING_SETTINGS, ...options.settings };
   const hub = new WatchHub({ jobs, clock, logger, replicaId, settings });
   const polls = new PollRegistry();
-  const effects = new EffectRunner({ jobs, sessions, broker, hub, polls, clock, logger, replicaId });
+  const leased = new LeasedJobs();
+  const settling = new Settling({ jobs, clock, logger });
+  const effects = new EffectRunner({ jobs, sessions, broker, hub, polls, settling, leased, clock, logger, replicaId });
   const botSessions = new BotSessions({ sessions, effects, ids, logger, settings });
-  const reconciling = new Reconciling({ jobs, effects, settings });
-  const assigning = new Assigning({ sessions, broker, effects, clock, settings });
+  const reconciling = new Reconciling({ jobs, effects, leased, settings });
+  const assigning = new Assigning({ sessions, broker, effects, leased, clock, settings });
   const sweeping = new Sweeping({ jobs, botSessions, effects, hub, clock, logger, settings });
   let stopListening: (() => void) | undefined;
   return {
@@ -89,6 +93,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       },
       async stop(force) {
         await sweeping.stop(force);
+        await settling.flush();
         stopListening?.();
       },
     },

@@ -10,6 +10,7 @@ import type { BotSessions } from './bot-sessions.ts';
 import { HeldCall } from './held-call.ts';
 import type { BotPoll, PollRegistry } from './poll-registry.ts';
 import type { HeldLease, Reconciling, ReportedLease } from './reconciling.ts';
+import { SessionLeases } from './session-leases.ts';
 import type { SchedulingSettings } from './settings.ts';
 
 /** A bot's call, checked. */
@@ -61,6 +62,7 @@ interface Turn {
   /** How long the call may be held, in milliseconds. */
   readonly wait: number;
   readonly held: readonly HeldLease[];
+  readonly leases: SessionLeases;
   /** Whether the bot waits to hear that something it reported was taken in. */
   readonly hasNews: boolean;
 }
@@ -75,11 +77,12 @@ export class ServingBots {
 
   /** A bot's first call. It may hold leases of an earlier session: they are void, and left out of the answer. */
   async create(instanceName: string, call: BotCall, signal: AbortSignal): Promise<BotAnswer> {
-    const { botSessions, polls } = this.#options;
+    const { botSessions, sessions, polls } = this.#options;
     const wait = this.#waitFor(call);
     const session = await botSessions.create(instanceName, call.botId, this.#report(call), signal);
     using poll = polls.begin(session.name, session.pollId);
-    return await this.#answer({ session, call, poll, wait, held: [], hasNews: false }, signal);
+    const leases = new SessionLeases(sessions, session, []);
+    return await this.#answer({ session, call, poll, wait, held: [], leases, hasNews: false }, signal);
   }
 
   /**
@@ -93,27 +96,29 @@ export class ServingBots {
     const session = await botSessions.touch(name, call.botId, this.#report(call), leaving, signal);
     using poll = polls.begin(name, session.pollId);
     const { held, dropped, completedAny } = await reconciling.reconcile(session, call.leases, signal);
-    if (dropped.length > 0) await sessions.changeLeases(name, session.pollId, [], dropped, signal);
     const hasNews = completedAny || dropped.length > 0;
-    return await this.#answer({ session, call, poll, wait, held, hasNews }, signal);
+    const leases = new SessionLeases(sessions, session, dropped);
+    return await this.#answer({ session, call, poll, wait, held, leases, hasNews }, signal);
   }
 
   async #answer(turn: Turn, signal: AbortSignal): Promise<BotAnswer> {
     const { assigning, settings, reconciling } = this.#options;
-    const { session, call, poll, wait, held, hasNews } = turn;
+    const { session, call, poll, wait, held, leases, hasNews } = turn;
     const unchanged: BotAnswer = { session, leases: held };
     const room = session.capacity - held.length;
     const resent = held.some((each) => !call.leases.some(({ id }) => id === each.id));
-    if (wait === 0 || room <= 0 || resent || session.health !== 'ok') return unchanged;
-    const mayAssign = !call.draining.aborted && (!hasNews || settings.assignOnCompletion);
+    const closed = wait === 0 || room <= 0 || resent || session.health !== 'ok';
+    const mayAssign = !closed && !call.draining.aborted && (!hasNews || settings.assignOnCompletion);
 
-    const ready = mayAssign ? await assigning.takeReady(session, room, signal) : [];
+    const ready = mayAssign ? await assigning.takeReady(leases, room, signal) : [];
+    await leases.flush(signal);
     if (ready.length > 0) return { session, leases: [...held, ...ready] };
     // What the bot reported must be answered now, not when work comes.
-    if (hasNews || (held.length > 0 && !settings.longPollWhileBusy)) return unchanged;
+    if (closed || hasNews || (held.length > 0 && !settings.longPollWhileBusy)) return unchanged;
 
     using holding = new HeldCall(session, held, this.#options);
-    const fresh = await assigning.waitFor(session, room, poll, call.draining, wait, signal);
+    const fresh = await assigning.waitFor(leases, room, poll, call.draining, wait, signal);
+    await leases.flush(signal);
     if (poll.woken.aborted) {
       // A lease ended: the answer leaves it out.
       const again = await reconciling.reconcile(session, call.leases, signal);

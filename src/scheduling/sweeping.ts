@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Service } from '../lib/lifecycle.ts';
 import type { Logger } from '../lib/log.ts';
+import { mapConcurrently } from '../lib/semaphore.ts';
 import type { JobStore } from '../ports/job-store.ts';
 import type { BotSessions } from './bot-sessions.ts';
 import type { EffectRunner } from './effect-runner.ts';
@@ -20,6 +21,9 @@ export interface SweepingOptions {
 /** How many are taken from the store in one call. */
 const BATCH = 500;
 
+/** Jobs that are looked at at the same time: one after the other a farm with many would never be done. */
+const CONCURRENT_TICKS = 32;
+
 /** Batches in one sweep: one that can't keep up lets others have the processor, and goes on at the next. */
 const BATCHES_PER_SWEEP = 20;
 
@@ -34,11 +38,9 @@ export class Sweeping implements Service {
   #timer: Timer | undefined;
   #running: Promise<void> = Promise.resolve();
   #stopped = false;
-  #refreshedAt: number;
 
   constructor(options: SweepingOptions) {
     this.#options = options;
-    this.#refreshedAt = options.clock.monotonic();
   }
 
   async start(_signal: AbortSignal): Promise<void> {
@@ -55,7 +57,7 @@ export class Sweeping implements Service {
   async sweep(): Promise<void> {
     await this.#guard('bot sessions', () => this.#expireSessions());
     await this.#guard('jobs', () => this.#tickJobs());
-    await this.#guard('watches', () => this.#refreshWatches());
+    await this.#guard('watches', () => this.#options.hub.refresh());
   }
 
   async #expireSessions(): Promise<void> {
@@ -68,9 +70,9 @@ export class Sweeping implements Service {
     const { jobs, effects } = this.#options;
     for (let i = 0; i < BATCHES_PER_SWEEP && !this.#stopped; i++) {
       const due = await jobs.due(BATCH, this.#never);
-      for (const jobId of due) {
-        await this.#guard(`job ${jobId}`, () => effects.apply(jobId, { type: 'tick' }, this.#never));
-      }
+      await mapConcurrently(due, CONCURRENT_TICKS, this.#never, (jobId) =>
+        this.#guard(`job ${jobId}`, () => effects.apply(jobId, { type: 'tick' }, this.#never)),
+      );
       if (due.length < BATCH) break;
     }
   }
@@ -81,14 +83,6 @@ export class Sweeping implements Service {
     } catch (cause) {
       this.#options.logger.error({ err: cause, what }, 'part of a sweep failed; it comes up again');
     }
-  }
-
-  async #refreshWatches(): Promise<void> {
-    const { clock, hub, settings } = this.#options;
-    const now = clock.monotonic();
-    if (now - this.#refreshedAt < settings.watchRefreshInterval) return;
-    this.#refreshedAt = now;
-    await hub.refresh();
   }
 
   #arm(): void {

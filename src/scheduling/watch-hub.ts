@@ -1,14 +1,14 @@
 import { isFinished, type Job } from '../domain/job.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
-import type { JobStore } from '../ports/job-store.ts';
+import type { JobStore, KnownVersion } from '../ports/job-store.ts';
 import { type SchedulingSettings, WATCH_LIFE_IN_REFRESHES } from './settings.ts';
 
 /** What a watcher is woken with: a newer job, nothing new within the time given, or the record's end. */
 export type WatchNews = 'changed' | 'idle' | 'gone';
 
 export interface WatchHubOptions {
-  readonly jobs: JobStore;
+  readonly jobs: Pick<JobStore, 'get' | 'apply' | 'refreshWatches'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly replicaId: string;
@@ -19,57 +19,79 @@ export interface WatchHubOptions {
 const REFRESH_BATCH = 500;
 
 /**
+ * Watches that are refreshed in a second. A replica with more streams than it can refresh at this pace in one interval
+ * takes longer, and says so to the store: what waits must not cost more, the more of it there is.
+ */
+const REFRESHED_PER_SECOND = 1_000;
+
+/** The watches of one job. */
+interface Followed {
+  readonly watches: Set<JobWatch>;
+  /** On the monotonic clock. */
+  readonly refreshedAt: number;
+}
+
+/**
  * The jobs that this replica's clients follow.
  *
  * Watchers see the latest state and skip those between if they are slow: nothing piles up behind a slow client.
  */
 export class WatchHub {
   readonly #options: WatchHubOptions;
-  readonly #watches = new Map<string, Set<JobWatch>>();
+  /** By job, those first that were refreshed the longest ago. */
+  readonly #followed = new Map<string, Followed>();
   readonly #never = new AbortController().signal;
+  #refreshedAt: number;
 
   constructor(options: WatchHubOptions) {
     this.#options = options;
+    this.#refreshedAt = options.clock.monotonic();
   }
 
-  /** How long the store believes a watch of this replica. */
+  /**
+   * How long the store believes a watch of this replica that begins now, or is refreshed now. Its next turn comes after
+   * those that are followed already, and before all that come later.
+   */
   get watchMilliseconds(): number {
-    return this.#options.settings.watchRefreshInterval * WATCH_LIFE_IN_REFRESHES;
+    const { watchRefreshInterval } = this.#options.settings;
+    const turn = Math.max(watchRefreshInterval, (this.#followed.size * 1_000) / REFRESHED_PER_SECOND);
+    return turn * WATCH_LIFE_IN_REFRESHES;
   }
 
   /** Begins to follow a job. Feed it what is known of the job afterwards, so that no change falls in between. */
   open(jobId: string): JobWatch {
     const watch = new JobWatch(this.#options.clock, (closed) => this.#close(jobId, closed));
-    const watches = this.#watches.get(jobId);
-    if (watches === undefined) this.#watches.set(jobId, new Set([watch]));
-    else watches.add(watch);
+    const followed = this.#followed.get(jobId);
+    if (followed === undefined) {
+      this.#followed.set(jobId, { watches: new Set([watch]), refreshedAt: this.#options.clock.monotonic() });
+    } else {
+      followed.watches.add(watch);
+    }
     return watch;
   }
 
   /** Tells this replica's watchers. What is older than they know is dropped. */
   jobChanged(job: Job): void {
-    for (const watch of this.#watches.get(job.id) ?? []) watch.feed(job);
+    for (const watch of this.#watchesOf(job.id)) watch.feed(job);
   }
 
   /** Another replica says that the job changed: reads it, if anyone here follows it. */
   async jobChangedElsewhere(jobId: string, version: number): Promise<void> {
-    const watches = this.#watches.get(jobId);
-    if (watches === undefined || [...watches].every((each) => each.version >= version)) return;
+    if ([...this.#watchesOf(jobId)].every((each) => each.version >= version)) return;
     const job = await this.#options.jobs.get(jobId, this.#never);
     if (job === undefined) this.jobGone(jobId);
     else this.jobChanged(job);
   }
 
-  /** Says that this replica still follows its jobs, and catches up with what it missed. */
+  /**
+   * Says of the jobs whose turn it is that this replica still follows them, and catches up with what it missed. To be
+   * called every second or so.
+   */
   async refresh(): Promise<void> {
-    const all = [...this.#watches].map(([jobId, watches]) => {
-      let version = Number.MAX_SAFE_INTEGER;
-      for (const watch of watches) if (watch.version < version) version = watch.version;
-      return { jobId, version };
-    });
+    const due = this.#takeTurns();
     const watch = { replicaId: this.#options.replicaId, milliseconds: this.watchMilliseconds };
-    for (let i = 0; i < all.length; i += REFRESH_BATCH) {
-      const batch = all.slice(i, i + REFRESH_BATCH);
+    for (let i = 0; i < due.length; i += REFRESH_BATCH) {
+      const batch = due.slice(i, i + REFRESH_BATCH);
       const { changed, gone } = await this.#options.jobs.refreshWatches(batch, watch, this.#never);
       for (const job of changed) this.jobChanged(job);
       for (const jobId of gone) this.jobGone(jobId);
@@ -78,13 +100,38 @@ export class WatchHub {
 
   /** The record was forgotten: its watchers' calls end. */
   jobGone(jobId: string): void {
-    for (const watch of this.#watches.get(jobId) ?? []) watch.forget();
+    for (const watch of this.#watchesOf(jobId)) watch.forget();
+  }
+
+  #watchesOf(jobId: string): Iterable<JobWatch> {
+    return this.#followed.get(jobId)?.watches ?? [];
+  }
+
+  /** The jobs whose turn it is, which then are the last in line. */
+  #takeTurns(): KnownVersion[] {
+    const { clock, settings } = this.#options;
+    const now = clock.monotonic();
+    const most = Math.max(REFRESH_BATCH, ((now - this.#refreshedAt) * REFRESHED_PER_SECOND) / 1_000);
+    this.#refreshedAt = now;
+    const due: KnownVersion[] = [];
+    for (const [jobId, { watches, refreshedAt }] of this.#followed) {
+      if (now - refreshedAt < settings.watchRefreshInterval || due.length >= most) break;
+      let version = Number.MAX_SAFE_INTEGER;
+      for (const watch of watches) if (watch.version < version) version = watch.version;
+      due.push({ jobId, version });
+    }
+    for (const { jobId } of due) {
+      const followed = this.#followed.get(jobId);
+      this.#followed.delete(jobId);
+      if (followed !== undefined) this.#followed.set(jobId, { ...followed, refreshedAt: now });
+    }
+    return due;
   }
 
   #close(jobId: string, closed: JobWatch): void {
-    const watches = this.#watches.get(jobId);
+    const watches = this.#followed.get(jobId)?.watches;
     if (watches === undefined || !watches.delete(closed) || watches.size > 0) return;
-    this.#watches.delete(jobId);
+    this.#followed.delete(jobId);
     if (closed.latest === undefined || isFinished(closed.latest)) return;
     const { jobs, logger, replicaId } = this.#options;
     // A failure costs no more than the time that the watch is believed anyway.

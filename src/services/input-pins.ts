@@ -42,15 +42,18 @@ export class InputPins {
     const { digestFunction } = actionDigest;
     const root = digestFromWire(action.inputRootDigest, digestFunction, 'action.input_root_digest');
     this.#holders += 1;
-    const hold: Hold = { owner: `inputs ${this.#holders}`, treeBlobs: 0, end: new AbortController() };
+    const hold: Hold = { owner: `inputs ${this.#holders}`, treeBlobs: 0, end: undefined };
     pins.pin(hold.owner, [
       actionDigest,
       digestFromWire(action.commandDigest, digestFunction, 'action.command_digest'),
       root,
     ]);
     const timer = this.#options.clock.setTimer(this.#treeDelay, () => {
-      this.#pinTree(instance, root, hold).catch((cause: unknown) => {
-        if (hold.end.signal.aborted) return;
+      // Most jobs have ended by now, and never made one.
+      const end = new AbortController();
+      hold.end = end;
+      this.#pinTree(instance, root, hold, end.signal).catch((cause: unknown) => {
+        if (end.signal.aborted) return;
         // A tree that is not whole is found out by the worker, who says so to the client.
         this.#options.logger.debug({ root: digestKey(root), err: cause }, 'an input tree could not be pinned');
       });
@@ -58,7 +61,7 @@ export class InputPins {
     return {
       [Symbol.dispose]: () => {
         timer.cancel();
-        hold.end.abort();
+        hold.end?.abort();
         this.#room += hold.treeBlobs;
         hold.treeBlobs = 0;
         pins.unpin(hold.owner);
@@ -67,8 +70,7 @@ export class InputPins {
   }
 
   /** Reads the tree from its root on; gives up, keeping what it has, when there is no room for more. */
-  async #pinTree(instance: Instance, root: Digest, hold: Hold): Promise<void> {
-    const { signal } = hold.end;
+  async #pinTree(instance: Instance, root: Digest, hold: Hold, signal: AbortSignal): Promise<void> {
     const seen = new Set([digestKey(root)]);
     const waiting = [root];
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
@@ -103,5 +105,6 @@ export class InputPins {
 interface Hold {
   readonly owner: string;
   treeBlobs: number;
-  readonly end: AbortController;
+  /** Stops the reading of the tree, once that has begun. */
+  end: AbortController | undefined;
 }

@@ -109,6 +109,12 @@ async function eventually(check: () => Promise<boolean>): Promise<boolean> {
   return check();
 }
 
+/** Messages that came back to their publisher since the broker was started, because no queue took them. */
+async function returnedMessages(): Promise<number> {
+  const counters = await server.control('eval', 'rabbit_global_counters:overview().');
+  return Number(/messages_unroutable_returned_total => (\d+)/.exec(counters)?.[1]);
+}
+
 /** Ready and unacknowledged messages of each of this test's queues. */
 async function depths(): Promise<Map<string, { ready: number; unacknowledged: number }>> {
   const printed = await server.control('list_queues', 'name', 'messages_ready', 'messages_unacknowledged');
@@ -361,6 +367,31 @@ describe('operators', () => {
     expect(message === false ? undefined : JSON.parse(message.content.toString())).toMatchObject({
       state: 'completed',
     });
+    await operator.close();
+  });
+
+  test('who bind to the tap late hear soon, though events that nobody took were held back', async () => {
+    await using farm = await startFarm(1);
+    const operator = await connect(server.url);
+    const channel = await operator.createChannel();
+    const { queue } = await channel.assertQueue('', { exclusive: true });
+    const requirement = createRequirement([]).key;
+    const { actionDigest, tool, target, mnemonic, invocation } = work('x');
+    const event = { instanceName, attempts: 1, actionDigest, requirement, botId: 'bot', at: 5 };
+    const labels = { tool, target, mnemonic, invocation };
+    const publish = (jobId: string) => farm.replicas[0]?.publishEvent({ ...event, ...labels, jobId, state: 'leased' });
+    const returnedBefore = await returnedMessages();
+    for (let i = 0; i < 10; i++) publish('unheard');
+    await eventually(async () => (await returnedMessages()) > returnedBefore);
+    const returned = await returnedMessages();
+    for (let i = 0; i < 100; i++) publish('held back');
+    await channel.bindQueue(queue, 'warren.events', 'leased.#');
+    const heard = await eventually(async () => {
+      publish('heard');
+      return (await channel.checkQueue(queue)).messageCount >= 3;
+    });
+    expect(heard).toBe(true);
+    expect((await returnedMessages()) - returned).toBeLessThan(10);
     await operator.close();
   });
 

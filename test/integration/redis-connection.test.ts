@@ -201,7 +201,7 @@ describe('jobs in Redis', () => {
     await farm.store.apply(job.id, lease, signal);
     await farm.store.apply(job.id, { type: 'give-back', attempt: 1, botId: 'bot-1', reason: 'lost' }, signal);
     await farm.store.refreshWatches([{ jobId: job.id, version: 1 }], { replicaId: 'r', milliseconds: 1 }, signal);
-    await farm.store.settle(job.id, 9, signal);
+    await farm.store.settle([{ jobId: job.id, version: 9 }], signal);
     await farm.store.apply(job.id, { type: 'cancel', reason: 'test' }, signal);
     await farm.store.apply(job.id, { type: 'delete-operation', operationId: submission.operationId }, signal);
     await farm.observer.echo('end');
@@ -241,7 +241,7 @@ describe('jobs in Redis', () => {
     expect(await store.due(10, signal)).toEqual([job.id]);
     const applied = await store.apply(job.id, { type: 'tick' }, signal);
     expect(applied?.effects.map((each) => each.type)).toContain('offer');
-    await store.settle(job.id, job.version, signal);
+    await store.settle([{ jobId: job.id, version: job.version }], signal);
     now += 6_000;
     expect(await store.due(10, signal)).toEqual([]);
   });
@@ -252,7 +252,7 @@ describe('jobs in Redis', () => {
     const store = createJobStore(farm.connection, { now: () => now });
     const { job } = await store.submit(submissionOf({ priority: 5 }), signal);
     await store.submit(submissionOf({ priority: 1 }), signal);
-    await store.settle(job.id, job.version, signal);
+    await store.settle([{ jobId: job.id, version: job.version }], signal);
     now += 6_000;
     expect(await store.due(10, signal)).toEqual([job.id]);
   });

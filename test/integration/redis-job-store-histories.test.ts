@@ -171,7 +171,7 @@ class TwoStores {
   /** As the runner of effects does: so that nothing but deadlines makes a job due. */
   async settle(jobId: string, applied: AppliedEvent | undefined): Promise<void> {
     const { job } = applied ?? {};
-    if (job !== undefined) await this.#redis.settle(jobId, job.version, signal);
+    if (job !== undefined) await this.#redis.settle([{ jobId, version: job.version }], signal);
   }
 
   async apply(jobId: string, happens: JobEvent): Promise<void> {

@@ -75,6 +75,9 @@ type RawCall = ReturnType<Channel['createCall']>;
 /** Channels of one process to one server have connections of their own; grpc-js would share them all. */
 const LOCAL_SUBCHANNELS = 1;
 
+/** Ends what feeds a call that is over. Nobody sees it, and one made for each call would cost more than the call's answer. */
+const SETTLED = new Error('the call is over');
+
 /**
  * Calls to one server, as promises and async iterables.
  *
@@ -227,7 +230,7 @@ export class GrpcChannel {
       const settle = (status: StatusObject) => {
         signal.removeEventListener('abort', onAbort);
         release();
-        settled.abort();
+        settled.abort(SETTLED);
         try {
           options.onTrailers?.(status.metadata);
           if (failure !== undefined) throw failure.reason;

@@ -79,6 +79,7 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
     });
     this.#updates = new Updates({
       replicaId: options.replicaId,
+      clock,
       logger,
       onQueueHint: (hint) => this.#directory.note(hint),
     });

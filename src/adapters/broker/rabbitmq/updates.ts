@@ -1,8 +1,10 @@
-import type { Channel, ChannelModel } from 'amqplib';
+import type { Channel, ChannelModel, Message, Options } from 'amqplib';
+import type { Clock } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { JobEventMessage, ReplicaUpdate } from '../../../ports/broker.ts';
 import type { RegisteredWorkQueue } from '../../../ports/work-queue-registry.ts';
 import type { ConnectionUser } from './connection.ts';
+import { EventTap } from './event-tap.ts';
 import { decodeQueueHint, decodeUpdate, encodeQueueHint, encodeUpdate } from './messages.ts';
 import { EVENTS_EXCHANGE, eventRoutingKey, UPDATES_EXCHANGE, updatesQueueName } from './names.ts';
 
@@ -12,6 +14,7 @@ const QUEUE_HINT_KEY = 'queue-declared';
 
 export interface UpdatesOptions {
   readonly replicaId: string;
+  readonly clock: Clock;
   readonly logger: Logger;
   readonly onQueueHint: (hint: RegisteredWorkQueue) => void;
 }
@@ -21,11 +24,13 @@ export interface UpdatesOptions {
  *
  * One exclusive queue for each replica, bound by its id. Never a binding for each operation (binding costs the broker
  * more than everything else that an action costs it), never a broadcast of a job's state to all. A hint is published
- * without confirm, since losing it costs no more than time, and updates for this replica itself never leave it.
+ * without confirm, since losing it costs no more than time, and updates for this replica itself never leave it. Events
+ * that nobody taps are held back.
  */
 export class Updates implements ConnectionUser {
   readonly name = 'updates';
   readonly #options: UpdatesOptions;
+  readonly #tap: EventTap;
   readonly #listeners = new Set<(update: ReplicaUpdate) => void>();
   #channel: Channel | undefined;
   #congested = false;
@@ -33,6 +38,7 @@ export class Updates implements ConnectionUser {
 
   constructor(options: UpdatesOptions) {
     this.#options = options;
+    this.#tap = new EventTap(options.clock);
   }
 
   async connected(model: ChannelModel): Promise<void> {
@@ -43,6 +49,7 @@ export class Updates implements ConnectionUser {
       this.#channel = undefined;
       this.connected(model).catch(() => {});
     });
+    channel.on('return', (message: Message) => this.#tap.returned(message.fields.routingKey));
     channel.on('drain', () => {
       this.#congested = false;
     });
@@ -94,20 +101,21 @@ export class Updates implements ConnectionUser {
     if (others.length < replicaIds.length) this.#tell(update);
     const [first, ...rest] = others;
     if (first === undefined) return;
-    this.#send(UPDATES_EXCHANGE, first, encodeUpdate(update), rest);
+    this.#send(UPDATES_EXCHANGE, first, encodeUpdate(update), rest.length === 0 ? {} : { CC: rest });
   }
 
   publishEvent(event: JobEventMessage): void {
-    const body = Buffer.from(JSON.stringify(event));
-    this.#send(EVENTS_EXCHANGE, eventRoutingKey(event.state, event.instanceName), body, []);
+    const routingKey = eventRoutingKey(event.state, event.instanceName);
+    if (!this.#tap.wants(routingKey)) return;
+    this.#send(EVENTS_EXCHANGE, routingKey, Buffer.from(JSON.stringify(event)), { mandatory: true });
   }
 
   publishQueueHint(hint: RegisteredWorkQueue): void {
-    this.#send(EVENTS_EXCHANGE, QUEUE_HINT_KEY, encodeQueueHint(hint), []);
+    this.#send(EVENTS_EXCHANGE, QUEUE_HINT_KEY, encodeQueueHint(hint), {});
   }
 
-  /** @param more further routing keys: one message to the broker, whatever the number of replicas. */
-  #send(exchange: string, routingKey: string, body: Buffer, more: readonly string[]): void {
+  /** @param options with `CC` for further routing keys: one message to the broker, whatever the number of replicas. */
+  #send(exchange: string, routingKey: string, body: Buffer, options: Options.Publish): void {
     const channel = this.#channel;
     if (channel === undefined || this.#congested) {
       this.#dropped += 1;
@@ -116,7 +124,7 @@ export class Updates implements ConnectionUser {
     try {
       this.#congested = !channel.publish(exchange, routingKey, body, {
         contentType: 'application/json',
-        ...(more.length === 0 ? {} : { CC: [...more] }),
+        ...options,
       });
     } catch {
       this.#dropped += 1;

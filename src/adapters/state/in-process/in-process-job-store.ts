@@ -21,6 +21,7 @@ import {
   addWaiting,
   type JobCounts,
   type JobStore,
+  type KnownVersion,
   type OperationPage,
   type Submitted,
   type WaitingJobs,
@@ -93,10 +94,10 @@ export class InProcessJobStore implements JobStore {
   }
 
   /** Nothing to do: who would carry out the effects dies together with this store. */
-  async settle(_jobId: string, _version: number, _signal: AbortSignal): Promise<void> {}
+  async settle(_carriedOut: readonly KnownVersion[], _signal: AbortSignal): Promise<void> {}
 
   async refreshWatches(
-    known: ReadonlyArray<{ readonly jobId: string; readonly version: number }>,
+    known: readonly KnownVersion[],
     watch: Watch,
     _signal: AbortSignal,
   ): Promise<{ readonly changed: readonly Job[]; readonly gone: readonly string[] }> {

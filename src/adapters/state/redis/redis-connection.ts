@@ -94,6 +94,11 @@ export class RedisConnection implements Service {
     return this.#client.status === 'ready';
   }
 
+  /** Whether one call may name keys of different slots: only a cluster has more than one. */
+  get spansSlots(): boolean {
+    return this.#options.mode !== 'cluster';
+  }
+
   /**
    * Connects, tries on until it succeeds or the signal is aborted, and looks whether the server will do.
    *
@@ -123,7 +128,7 @@ export class RedisConnection implements Service {
   }
 
   /**
-   * Runs a script. All keys must share one hash tag.
+   * Runs a script. All keys must share one hash tag, unless `spansSlots`.
    *
    * The signal keeps a call from being made. One that is under way is seen to its end, at most `commandTimeout`, so that
    * whoever made it knows what became of it.

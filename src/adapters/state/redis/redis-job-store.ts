@@ -10,6 +10,7 @@ import {
   addWaiting,
   type JobCounts,
   type JobStore,
+  type KnownVersion,
   type OperationPage,
   type Submitted,
   type WaitingJobs,
@@ -56,6 +57,9 @@ const RETRY_WHEN_FULL = 5_000;
 
 /** Jobs named in one call that renews watches. */
 const REFRESHED_PER_CALL = 100;
+
+/** Jobs named in one call that settles. */
+const SETTLED_PER_CALL = 500;
 
 /**
  * Jobs in Redis: the truth that all replicas share.
@@ -146,13 +150,23 @@ export class RedisJobStore implements JobStore {
     return Array.isArray(found) ? decodeJob(String(found[0]), found[1] ?? null) : undefined;
   }
 
-  async settle(jobId: string, version: number, signal: AbortSignal): Promise<void> {
-    const keys = this.#keys.ofId(jobId);
-    await this.#connection.run('settle', [keys.jobs + jobId, keys.unsettled], [version, jobId], signal);
+  async settle(carriedOut: readonly KnownVersion[], signal: AbortSignal): Promise<void> {
+    const groups = this.#connection.spansSlots ? [carriedOut] : [...groupByShard(carriedOut, this.#keys).values()];
+    const batches = groups.flatMap((group) => inBatches(group, SETTLED_PER_CALL));
+    await Promise.all(
+      batches.map((batch) => {
+        const keys = batch.flatMap(({ jobId }) => {
+          const { jobs, unsettled } = this.#keys.ofId(jobId);
+          return [jobs + jobId, unsettled];
+        });
+        const args = batch.flatMap(({ jobId, version }) => [version, jobId]);
+        return this.#connection.run('settle', keys, args, signal);
+      }),
+    );
   }
 
   async refreshWatches(
-    known: ReadonlyArray<{ readonly jobId: string; readonly version: number }>,
+    known: readonly KnownVersion[],
     watch: Watch,
     signal: AbortSignal,
   ): Promise<{ readonly changed: readonly Job[]; readonly gone: readonly string[] }> {
@@ -183,9 +197,10 @@ export class RedisJobStore implements JobStore {
 
   async due(limit: number, signal: AbortSignal): Promise<readonly string[]> {
     const peeked = await Promise.all(
-      this.#keys.all.map(async ({ deadlines, unsettled }) => {
+      this.#shardsByCall().map(async (shards) => {
+        const keys = shards.flatMap(({ deadlines, unsettled }) => [deadlines, unsettled]);
         const args = [this.#now(), Math.min(limit, PEEKED_PER_SHARD)];
-        return (await this.#connection.run('peek-due', [deadlines, unsettled], args, signal)) as readonly ScriptReply[];
+        return (await this.#connection.run('peek-due', keys, args, signal)) as readonly ScriptReply[];
       }),
     );
     const earliest = new Map<string, number>();
@@ -218,8 +233,9 @@ export class RedisJobStore implements JobStore {
 
   async count(signal: AbortSignal): Promise<JobCounts> {
     const counts = await Promise.all(
-      this.#keys.all.map(async ({ deadlines, queued, finished }) => {
-        return (await this.#connection.run('count', [deadlines, queued, finished], [], signal)) as readonly number[];
+      this.#shardsByCall().map(async (shards) => {
+        const keys = shards.flatMap(({ deadlines, queued, finished }) => [deadlines, queued, finished]);
+        return (await this.#connection.run('count', keys, [], signal)) as readonly number[];
       }),
     );
     let [all, queued, finished] = [0, 0, 0];
@@ -244,6 +260,11 @@ export class RedisJobStore implements JobStore {
       }),
     );
     return [...counted.values()];
+  }
+
+  /** The shards, as calls that only look may name them together. */
+  #shardsByCall(): ReadonlyArray<readonly ShardKeys[]> {
+    return this.#connection.spansSlots ? [this.#keys.all] : this.#keys.all.map((each) => [each]);
   }
 
   #commonArguments(): readonly ScriptArgument[] {

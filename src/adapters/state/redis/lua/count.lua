@@ -1,9 +1,15 @@
--- How many jobs of a shard there are.
+-- How many jobs of some shards there are.
 --
--- Guarantee: changes nothing; the counts are of one moment.
+-- Guarantee: changes nothing; the counts of one call are of one moment. Outside a cluster one call may name all shards.
 --
--- KEYS[1] the shard's deadlines, KEYS[2] its queued jobs, KEYS[3] its finished jobs
+-- KEYS[1..3] a shard's deadlines, its queued jobs, its finished jobs, KEYS[4..6] the next shard's, and so on
 --
 -- Returns {all, queued, finished}.
 
-return { redis.call('ZCARD', KEYS[1]), redis.call('SCARD', KEYS[2]), redis.call('ZCARD', KEYS[3]) }
+local all, queued, finished = 0, 0, 0
+for i = 1, #KEYS, 3 do
+  all = all + redis.call('ZCARD', KEYS[i])
+  queued = queued + redis.call('SCARD', KEYS[i + 1])
+  finished = finished + redis.call('ZCARD', KEYS[i + 2])
+end
+return { all, queued, finished }

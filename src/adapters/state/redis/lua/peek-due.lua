@@ -1,17 +1,19 @@
--- Which jobs of a shard need looking at.
+-- Which jobs of some shards need looking at.
 --
--- Guarantee: changes nothing.
+-- Guarantee: changes nothing. Shards are read, so that outside a cluster one call may name all of them.
 --
--- KEYS[1] the shard's deadlines, KEYS[2] its unsettled jobs
--- ARGV[1] a test's time or '', ARGV[2] how many at most of each kind
+-- KEYS[1], KEYS[2] a shard's deadlines and its unsettled jobs, KEYS[3], KEYS[4] the next shard's, and so on
+-- ARGV[1] a test's time or '', ARGV[2] how many at most of each kind and shard
 --
 -- Returns ids and times in turn; an id may come twice.
 
 --- include clock
 
 local now = read_clock()
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, ARGV[2])
-for _, each in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'WITHSCORES', 'LIMIT', 0, ARGV[2])) do
-  due[#due + 1] = each
+local due = {}
+for _, key in ipairs(KEYS) do
+  for _, each in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', now, 'WITHSCORES', 'LIMIT', 0, ARGV[2])) do
+    due[#due + 1] = each
+  end
 end
 return due
