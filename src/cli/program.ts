@@ -51,6 +51,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/action-cache.ts')).configureActionCache,
   },
   {
+    name: 'asset',
+    summary: 'find, download and name content by URI',
+    load: async () => (await import('./commands/asset.ts')).configureAsset,
+  },
+  {
     name: 'operation',
     summary: 'list, show, await and cancel operations',
     load: async () => (await import('./commands/operation.ts')).configureOperation,

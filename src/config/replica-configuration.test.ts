@@ -31,6 +31,30 @@ describe('the configuration of a replica', () => {
     for (const example of examples) expect(pathsOf(parseYaml('example', example, { environment: {} }))).toEqual([]);
   });
 
+  it('takes Redis without RabbitMQ for a replica that only stores', () => {
+    const replica = (roles: readonly string[]) =>
+      replicaSchema.safeParse({
+        roles,
+        blobs: { kind: 'memory' },
+        actionCache: { kind: 'memory' },
+        redis: {},
+        assets: { kind: 'redis' },
+      });
+    expect(replica(['cas', 'action-cache', 'asset']).success).toBe(true);
+    expect(replica(['asset', 'bots']).error?.issues).toMatchObject([{ path: ['rabbitmq'] }]);
+  });
+  it('refuses assets in a Redis that it does not name, and in the folder of another store', () => {
+    const stores = { blobs: { kind: 'disk', directory: '/a' }, actionCache: { kind: 'memory' } };
+    const issues = (assets: object) => replicaSchema.safeParse({ ...stores, assets }).error?.issues;
+    expect(issues({ kind: 'redis' })).toMatchObject([{ path: ['redis'] }]);
+    expect(issues({ kind: 'disk', directory: '/a/' })).toMatchObject([{ path: ['assets', 'directory'] }]);
+    expect(issues({ kind: 'memory', fetch: { allowedNetworks: ['10.0.0.0'] } })).toMatchObject([
+      { path: ['assets', 'fetch', 'allowedNetworks', 0] },
+    ]);
+    expect(issues({ kind: 'memory', fetch: { allowedHosts: ['https://a/'] } })).toMatchObject([
+      { path: ['assets', 'fetch', 'allowedHosts', 0] },
+    ]);
+  });
   it('refuses what does not go together, each with its path', () => {
     const doubled = { ...STORES, instances: [{ name: 'a' }, { name: 'a' }] };
     expect(pathsOf(doubled)).toEqual(['instances[1].name']);

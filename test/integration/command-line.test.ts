@@ -254,6 +254,49 @@ describe('cas', () => {
   });
 });
 
+describe('asset', () => {
+  const uri = () => `urn:test:${process.pid}:${salt++}`;
+
+  test('names a file and a folder by URI, and brings them back', async () => {
+    const source = join(folder, 'source');
+    await mkdir(source);
+    await writeFile(join(source, 'f'), 'a file');
+    const uploaded = (await warren('cas', 'upload', join(source, 'f'), source)).stdout.split('\n');
+    const [file = '', root = ''] = uploaded.map((line) => line.split(' ')[0] ?? '');
+    const [fileUri, folderUri] = [uri(), uri()];
+    const qualified = ['--qualifier', 'vcs.commit=b5123b1', '--qualifier', 'colour=blue=green'];
+    expect((await warren('asset', 'push', fileUri, file, ...qualified)).stdout).toBe(`${fileUri} is ${file}\n`);
+    await warren('asset', 'push', folderUri, root, '--directory', '--expires', '3600');
+
+    const found = (await warren('asset', 'fetch', uri(), fileUri, ...qualified, '--json')).json();
+    const qualifiers = [
+      { name: 'vcs.commit', value: 'b5123b1' },
+      { name: 'colour', value: 'blue=green' },
+    ];
+    expect(found).toEqual({ digest: file, uri: fileUri, qualifiers });
+    expect((await warren('asset', 'fetch', fileUri, ...qualified, '--output', '-')).stdout).toBe('a file');
+    const copy = join(folder, 'copy');
+    const fetched = await warren('asset', 'fetch', folderUri, '--directory', '--output', copy);
+    expect(fetched.stdout).toMatch(new RegExp(`^digest +${root}\nuri +${folderUri}\nexpires at +20.*\n$`));
+    expect(await readFile(join(copy, 'f'), 'utf8')).toBe('a file');
+  });
+
+  test('says that nobody pushed it, and that an address may not be asked', async () => {
+    const unknown = await warren('asset', 'fetch', 'urn:never:pushed');
+    expect(unknown.exitCode).toBe(1);
+    expect(unknown.stderr).toMatch(/^warren: NOT_FOUND: urn:never:pushed: /);
+    const forbidden = await warren('asset', 'fetch', 'http://127.0.0.1:1/');
+    expect(forbidden.exitCode).toBe(1);
+    expect(forbidden.stderr).toContain('PERMISSION_DENIED: http://127.0.0.1:1/');
+  });
+
+  test('says which blob is not stored', async () => {
+    const { exitCode, stderr } = await warren('asset', 'push', uri(), `${'1'.repeat(64)}/3`);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(`blobs/${'1'.repeat(64)}/3`);
+  });
+});
+
 test('bots are listed', async () => {
   const bots = (await warren('bots', 'list', '--json')).json() as Array<{ status: string; capacity: number }>;
   expect(bots).toMatchObject([{ status: 'OK', capacity: 2 }]);
@@ -328,6 +371,9 @@ const HELP: ReadonlyArray<readonly string[]> = [
   ...['upload', 'download', 'digest'].map((each) => ['cas', each]),
   ...['action', 'command', 'directory', 'tree'].map((each) => ['cas', 'show', each]),
   ['action-cache', 'get'],
+  ['asset'],
+  ['asset', 'fetch'],
+  ['asset', 'push'],
   ...['list', 'show', 'wait', 'cancel'].map((each) => ['operation', each]),
   ...['list', 'drain', 'undrain', 'drains'].map((each) => ['bots', each]),
   ...['list', 'show', 'pause', 'resume'].map((each) => ['queue', each]),

@@ -6,7 +6,7 @@ type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** An HTTP server of the test's own: what content is downloaded from. */
 export interface OriginServer extends AsyncDisposable {
-  /** `http://127.0.0.1:PORT`. */
+  /** `http://HOST:PORT`. */
   readonly url: string;
   readonly port: number;
   /** Paths asked for so far, in order. */
@@ -17,8 +17,8 @@ export interface OriginServer extends AsyncDisposable {
   serve(path: string, answer: Answer | string | Uint8Array): string;
 }
 
-/** Starts it on a free port. What is not served is 404. */
-export async function startOriginServer(): Promise<OriginServer> {
+/** Starts it on a free port. What is not served is 404. @param host an address of this machine. */
+export async function startOriginServer(host = '127.0.0.1'): Promise<OriginServer> {
   const answers = new Map<string, Answer>();
   const paths: string[] = [];
   let headers: IncomingMessage['headers'] = {};
@@ -30,10 +30,10 @@ export async function startOriginServer(): Promise<OriginServer> {
     if (answer === undefined) response.writeHead(404).end('no such thing');
     else answer(request, response);
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(0, host);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const url = `http://127.0.0.1:${port}`;
+  const url = `http://${host}:${port}`;
   return {
     url,
     port,

@@ -1,5 +1,4 @@
 import { stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type Digest, digestKey } from '../../domain/digest.ts';
 import { type DigestFunction, SHA256 } from '../../domain/digest-function.ts';
@@ -9,7 +8,8 @@ import { digestFromWire } from '../../wire/digest.ts';
 import { decodeDirectory } from '../../wire/directory.ts';
 import type { CommandContext } from '../command-context.ts';
 import { parseDigestArgument, parseDigestFunctionArgument } from '../digest-argument.ts';
-import { addTree, download, downloadFile, newWantedNodes } from '../download.ts';
+import { addTree, newWantedNodes } from '../download.ts';
+import { downloadTo } from '../download-target.ts';
 import { CommandFailure, ExitCode } from '../exit-codes.ts';
 import { newTransferProgress, uploadMissing } from '../local-blobs.ts';
 import { digestOfFile, type LocalTree, LocalTreeBuilder } from '../local-tree.ts';
@@ -214,22 +214,9 @@ async function downloadAction(
   if (target !== '-') status.show(() => `downloading ${transferText(progress)}`);
   try {
     await withRemote(options, context, async ({ blobs }, signal) => {
-      if (target === '-') {
-        for await (const chunk of blobs.read(digest, { offset: 0 }, signal)) context.stdout.write(chunk);
-      } else if (isFolder) {
-        const tree = await (options.tree === true ? readTreeMessage : readDirectoryTree)(blobs, digest, signal);
-        const wanted = newWantedNodes();
-        addTree(wanted, tree, '');
-        await download(blobs, target, wanted, progress, signal);
-      } else {
-        progress.totalBlobs = 1;
-        progress.totalBytes = digest.sizeBytes;
-        const place = (await isDirectory(target)) ? join(target, digest.hash) : resolve(target);
-        if (!(await isDirectory(dirname(place)))) {
-          throw new CommandFailure(ExitCode.USAGE, `${dirname(place)} is no folder; make it first`);
-        }
-        await downloadFile(blobs, place, { digest, executable: options.executable === true }, progress, signal);
-      }
+      const kind = options.tree === true ? 'tree' : isFolder ? 'directory' : 'file';
+      const wish = { digest, kind, executable: options.executable === true } as const;
+      await downloadTo(blobs, wish, target, context.stdout, progress, signal);
     });
   } finally {
     status.clear();
@@ -240,10 +227,6 @@ async function downloadAction(
   } else if (target !== '-') {
     context.stderr.write(`downloaded ${transferredText(progress)} to ${target} in ${formatDuration(took)}\n`);
   }
-}
-
-async function isDirectory(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isDirectory() === true;
 }
 
 async function showAction(digest: Digest, options: RemoteOptions, context: CommandContext): Promise<void> {

@@ -12,6 +12,7 @@ import { downloadOutputs, printStream } from '../exec/result-outputs.ts';
 import { EXECUTION_PHASE, presentRun, type RunOutcome, runLines, Stopwatch } from '../exec/run-report.ts';
 import { CommandFailure, ExitCode } from '../exit-codes.ts';
 import { newTransferProgress, uploadMissing } from '../local-blobs.ts';
+import { collectNamedValue, type NamedValue, parseDuration } from '../option-values.ts';
 import type { ReadOperation } from '../present/operation.ts';
 import { stageName } from '../present/operation.ts';
 import { printable, printJson, printLines } from '../printing.ts';
@@ -20,17 +21,12 @@ import { StatusLine } from '../status-line.ts';
 import { transferText } from '../transfer-report.ts';
 import { getActionResult } from './action-cache.ts';
 
-interface Pair {
-  readonly name: string;
-  readonly value: string;
-}
-
 interface ExecOptions extends RemoteOptions {
   readonly input?: readonly string[];
   readonly output?: readonly string[];
   readonly outputDir: string;
-  readonly platform?: readonly Pair[];
-  readonly env?: readonly Pair[];
+  readonly platform?: readonly NamedValue[];
+  readonly env?: readonly NamedValue[];
   readonly workingDirectory?: string;
   readonly timeout?: number;
   readonly priority: number;
@@ -58,14 +54,14 @@ export function configureExec(command: Command, context: CommandContext): void {
     )
     .option('--output <path>', 'a file or folder that the command makes; may be repeated', collect)
     .option('--output-dir <folder>', 'where to put the outputs', '.')
-    .option('--platform <name=value>', 'a property that the worker must have; may be repeated', collectPair)
+    .option('--platform <name=value>', 'a property that the worker must have; may be repeated', collectNamedValue)
     .option(
       '--env <name=value>',
       `a variable of the environment; may be repeated (default: PATH=${DEFAULT_PATH.value})`,
-      collectPair,
+      collectNamedValue,
     )
     .option('--working-directory <path>', 'where to run it, below the root of the inputs')
-    .option('--timeout <seconds>', 'end it after so long', parseTimeout)
+    .option('--timeout <seconds>', 'end it after so long', parseDuration)
     .option('--priority <number>', 'lower goes first', parsePriority, 0)
     .option('--digest-function <name>', 'of all digests (default: sha256)', parseDigestFunctionArgument)
     .option('--no-cache', 'run it even when its result is known')
@@ -296,20 +292,6 @@ function isMissingBlob(thrown: unknown): boolean {
 
 function collect(value: string, before: readonly string[] = []): string[] {
   return [...before, value];
-}
-
-function collectPair(text: string, before: readonly Pair[] = []): Pair[] {
-  const equals = text.indexOf('=');
-  if (equals <= 0) throw new InvalidArgumentError('It is written NAME=VALUE.');
-  return [...before, { name: text.slice(0, equals), value: text.slice(equals + 1) }];
-}
-
-function parseTimeout(text: string): number {
-  const seconds = Number(text);
-  if (!/^\d+(\.\d+)?$/.test(text) || seconds <= 0) {
-    throw new InvalidArgumentError('It is a number of seconds above 0.');
-  }
-  return seconds * 1_000;
 }
 
 function parsePriority(text: string): number {
