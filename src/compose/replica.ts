@@ -17,6 +17,7 @@ import type { CallObserver } from '../server/call-observer.ts';
 import { Health } from '../server/health.ts';
 import { addReflection } from '../server/reflection.ts';
 import { RpcServer, type RpcServerOptions } from '../server/rpc-server.ts';
+import { LogStreamNames } from '../services/log-stream-names.ts';
 import type { ActionCacheObserver } from './observed-action-results.ts';
 import { composeScheduling } from './scheduling.ts';
 import { servicesOfRoles } from './served-services.ts';
@@ -60,15 +61,17 @@ export async function composeReplica(
   dependencies: ReplicaDependencies,
   signal: AbortSignal,
 ): Promise<Replica> {
-  const { clock, logger, observer } = dependencies;
+  const { clock, ids, logger, observer } = dependencies;
   // What it prints to the console, past any log, is in the errors that it gives us, too.
   setLogVerbosity(logVerbosity.NONE);
   const storage = await openStorageBackend(configuration, dependencies, observer, signal);
   const { instances, assets } = storage;
   const scheduling = await composeScheduling(configuration, dependencies, (event) => observer.jobChanged(event));
-  const { scheduler } = scheduling;
+  const { scheduler, logStreams } = scheduling;
+  const logStreamNames = new LogStreamNames({ store: logStreams, ids, clock, logger });
   const compressions = await loadCompressions();
-  const served = servicesOfRoles(configuration, { instances, assets, scheduler, compressions, clock, logger });
+  const available = { instances, assets, scheduler, compressions, logStreams, logStreamNames, clock, ids, logger };
+  const served = servicesOfRoles(configuration, available);
   const names = served.map(({ name }) => name);
   const health = new Health(names);
   const server = new RpcServer(serverOptions(configuration.server), clock, logger, observer);
@@ -77,6 +80,7 @@ export async function composeReplica(
   const group = new ServiceGroup('replica', [
     ...scheduling.services,
     ...(assets?.services ?? []),
+    logStreamNames,
     server,
     reflectionService(server, [...names, 'grpc.health.v1.Health'], logger),
     { name: 'health', start: async () => health.serve(), stop: async () => health.drain() },

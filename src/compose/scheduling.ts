@@ -1,12 +1,15 @@
 import { InProcessBroker } from '../adapters/broker/in-process/in-process-broker.ts';
 import { RabbitmqBroker } from '../adapters/broker/rabbitmq/rabbitmq-broker.ts';
 import { brokerConnectionOptions, workQueueOptions } from '../adapters/broker/rabbitmq/rabbitmq-configuration.ts';
+import { InProcessLogStreamStore } from '../adapters/log-stream/in-process/in-process-log-stream-store.ts';
+import { logStreamLimits } from '../adapters/log-stream/log-streams-configuration.ts';
 import { InProcessBotSessionStore } from '../adapters/state/in-process/in-process-bot-session-store.ts';
 import { InProcessJobStore } from '../adapters/state/in-process/in-process-job-store.ts';
 import { RedisBotSessionStore } from '../adapters/state/redis/redis-bot-session-store.ts';
 import { redisConnectionOptions } from '../adapters/state/redis/redis-configuration.ts';
 import { RedisConnection } from '../adapters/state/redis/redis-connection.ts';
 import { RedisJobStore } from '../adapters/state/redis/redis-job-store.ts';
+import { RedisLogStreamStore } from '../adapters/state/redis/redis-log-stream-store.ts';
 import { RedisWorkQueueRegistry } from '../adapters/state/redis/redis-work-queue-registry.ts';
 import type { ReplicaConfiguration } from '../config/replica-configuration.ts';
 import type { SchedulingConfiguration } from '../config/scheduling-schema.ts';
@@ -17,6 +20,7 @@ import type { Logger } from '../lib/log.ts';
 import type { BotSessionStore } from '../ports/bot-session-store.ts';
 import type { Broker, JobEventMessage } from '../ports/broker.ts';
 import type { JobStore } from '../ports/job-store.ts';
+import type { LogStreamStore } from '../ports/log-stream-store.ts';
 import { createScheduler, type Scheduler } from '../scheduling/scheduler.ts';
 import type { SchedulingSettings } from '../scheduling/settings.ts';
 
@@ -30,6 +34,8 @@ export interface SchedulingDependencies {
 /** Scheduling, and what it stands on. */
 export interface SchedulingBackend {
   readonly scheduler: Scheduler;
+  /** Kept where jobs are. */
+  readonly logStreams: LogStreamStore;
   /** In the order in which they start. */
   readonly services: readonly Service[];
 }
@@ -39,6 +45,7 @@ interface Foundation {
   readonly jobs: JobStore;
   readonly sessions: BotSessionStore;
   readonly broker: Broker;
+  readonly logStreams: LogStreamStore;
   readonly services: readonly Service[];
 }
 
@@ -55,10 +62,15 @@ export async function composeScheduling(
 ): Promise<SchedulingBackend> {
   const { clock, ids, logger } = dependencies;
   const replicaId = ids.uuid();
-  const { services, ...foundation } = await layFoundation(configuration, dependencies, replicaId, onJobEvent);
+  const { services, logStreams, ...foundation } = await layFoundation(
+    configuration,
+    dependencies,
+    replicaId,
+    onJobEvent,
+  );
   const settings = schedulingSettings(configuration.scheduling);
   const scheduler = createScheduler({ ...foundation, clock, ids, logger, replicaId, settings });
-  return { scheduler, services: [...services, scheduler.service] };
+  return { scheduler, logStreams, services: [...services, scheduler.service] };
 }
 
 async function layFoundation(
@@ -69,6 +81,7 @@ async function layFoundation(
 ): Promise<Foundation> {
   const { redis, rabbitmq } = configuration;
   const { clock, random, logger } = dependencies;
+  const limits = logStreamLimits(configuration.logStreams);
   if (redis === undefined || rabbitmq === undefined) {
     const broker = new InProcessBroker();
     broker.onEvent(onJobEvent);
@@ -76,6 +89,7 @@ async function layFoundation(
       jobs: new InProcessJobStore({ clock }),
       sessions: new InProcessBotSessionStore({ clock }),
       broker,
+      logStreams: new InProcessLogStreamStore(clock, limits),
       services: [],
     };
   }
@@ -106,6 +120,7 @@ async function layFoundation(
     clock,
     logger: brokerLogger,
   });
+  const logStreams = new RedisLogStreamStore({ connection, keyPrefix, limits, clock, logger });
   return {
     jobs: new RedisJobStore({
       connection,
@@ -116,7 +131,8 @@ async function layFoundation(
     }),
     sessions: new RedisBotSessionStore({ connection, keyPrefix, clock, maxSessions: redis.maxBotSessions }),
     broker,
-    services: [connection, broker],
+    logStreams,
+    services: [connection, broker, logStreams],
   };
 }
 

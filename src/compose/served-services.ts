@@ -2,7 +2,9 @@ import type { ReplicaConfiguration, Role } from '../config/replica-configuration
 import type { Compressor } from '../domain/compressor.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Compression } from '../lib/compression.ts';
+import type { IdGenerator } from '../lib/ids.ts';
 import type { Logger } from '../lib/log.ts';
+import type { LogStreamStore } from '../ports/log-stream-store.ts';
 import { FetchService, PushService } from '../proto/build/bazel/remote/asset/v1/remote_asset.ts';
 import {
   ActionCacheService,
@@ -10,6 +12,7 @@ import {
   ContentAddressableStorageService,
   ExecutionService,
 } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
+import { LogStreamServiceService } from '../proto/build/bazel/remote/logstream/v1/remote_logstream.ts';
 import { BotsService } from '../proto/google/devtools/remoteworkers/v1test2/bots.ts';
 import { OperationsService } from '../proto/google/longrunning/operations.ts';
 import { AdministrationService } from '../proto/warren/v1/administration.ts';
@@ -27,6 +30,9 @@ import { Execution } from '../services/execution.ts';
 import { Fetch } from '../services/fetch.ts';
 import type { Instances } from '../services/instances.ts';
 import { Introspection } from '../services/introspection.ts';
+import { LogStream } from '../services/log-stream.ts';
+import type { LogStreamNames } from '../services/log-stream-names.ts';
+import { LogStreamTransfers } from '../services/log-stream-transfers.ts';
 import { Operations } from '../services/operations.ts';
 import { PlatformRules } from '../services/platform-rules.ts';
 import { Push } from '../services/push.ts';
@@ -47,7 +53,10 @@ export interface ServedServicesDependencies {
   readonly assets: AssetBackend | undefined;
   readonly scheduler: Scheduler;
   readonly compressions: ReadonlyMap<Compressor, Compression>;
+  readonly logStreams: LogStreamStore;
+  readonly logStreamNames: LogStreamNames;
   readonly clock: Clock;
+  readonly ids: IdGenerator;
   readonly logger: Logger;
 }
 
@@ -56,9 +65,10 @@ const ALL_PRIORITIES = { lowest: -(2 ** 31), highest: 2 ** 31 - 1 };
 
 /** The services of the roles that a replica has. */
 export function servicesOfRoles(
-  { roles, advertisedRoles = roles, limits, platform }: ReplicaConfiguration,
-  { instances, assets, scheduler, compressions, clock, logger }: ServedServicesDependencies,
+  { roles, advertisedRoles = roles, limits, platform, redis, logStreams }: ReplicaConfiguration,
+  dependencies: ServedServicesDependencies,
 ): ServedService[] {
+  const { instances, assets, scheduler, compressions, clock, ids, logger, logStreamNames } = dependencies;
   const is = (role: Role) => roles.includes(role);
   const isAdvertised = (role: Role) => advertisedRoles.includes(role);
   const capabilities = new Capabilities(instances, {
@@ -71,13 +81,23 @@ export function servicesOfRoles(
   const services = [serve(CapabilitiesService, capabilities)];
   if (is('cas')) {
     const storage = new ContentAddressableStorage(instances, logger, { ...limits, compressions });
-    services.push(
-      serve(ContentAddressableStorageService, storage),
-      serve(FastByteStreamService, new ByteStream(instances, { ...limits, compressions })),
-    );
+    services.push(serve(ContentAddressableStorageService, storage));
   }
+  const streams = { instances, store: dependencies.logStreams, names: logStreamNames };
+  if (is('cas') || is('log-stream')) {
+    const byteStream = new ByteStream(instances, {
+      ...limits,
+      compressions,
+      blobsServed: is('cas'),
+      logStreams: is('log-stream') ? new LogStreamTransfers({ ...streams, jobs: scheduler.jobs }) : undefined,
+    });
+    services.push(serve(FastByteStreamService, byteStream));
+  }
+  if (is('log-stream')) services.push(serve(LogStreamServiceService, new LogStream({ ...streams, ids })));
   if (is('action-cache')) services.push(serve(ActionCacheService, new ActionCache(instances)));
-  const options = { instances, scheduler, logger };
+  // Where replicas share their state another one may serve what is named here.
+  const areNamed = logStreams.actions && (is('log-stream') || redis !== undefined);
+  const options = { instances, scheduler, logger, logStreamNames: areNamed ? logStreamNames : undefined };
   if (is('execution')) {
     services.push(
       serve(ExecutionService, new Execution({ ...options, clock, platformRules: new PlatformRules(platform) })),

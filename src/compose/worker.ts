@@ -1,5 +1,7 @@
 import { mkdirSync, realpathSync } from 'node:fs';
-import { GrpcBotsClient, type UnaryChannel } from '../adapters/bots-client/grpc-bots-client.ts';
+import { GrpcBotsClient } from '../adapters/bots-client/grpc-bots-client.ts';
+import type { GrpcChannel } from '../adapters/grpc-client/grpc-channel.ts';
+import { GrpcLogStreamClient } from '../adapters/log-stream-client/grpc-log-stream-client.ts';
 import { chooseRunner, type SandboxChoice } from '../adapters/runner/choose-runner.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { IdGenerator, Random } from '../lib/ids.ts';
@@ -17,8 +19,8 @@ export interface WorkerSettings extends WorkerOptions {
 
 /** What of the process a worker stands on. */
 export interface WorkerDependencies {
-  /** The server's Bots service. */
-  readonly channel: UnaryChannel;
+  /** The server, for its Bots service and its log streams. */
+  readonly channel: GrpcChannel;
   /** The server's content addressable storage. */
   readonly blobs: BlobStore;
   readonly clock: Clock;
@@ -73,7 +75,16 @@ export async function composeWorker(
       cacheFolder,
       properties: machineProperties(machine.platform, machine.architecture, settings.properties),
     },
-    { bots: new GrpcBotsClient(channel, settings.botId), blobs, runner, clock, ids, random, logger },
+    {
+      bots: new GrpcBotsClient(channel, settings.botId),
+      logStreams: new GrpcLogStreamClient(channel),
+      blobs,
+      runner,
+      clock,
+      ids,
+      random,
+      logger,
+    },
   );
   return { worker, sandbox: runner.name, reason };
 }

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { rabbitmqSchema } from '../adapters/broker/rabbitmq/rabbitmq-configuration.ts';
+import { logStreamsSchema } from '../adapters/log-stream/log-streams-configuration.ts';
 import { redisSchema } from '../adapters/state/redis/redis-configuration.ts';
 import { uploadsSchema } from '../adapters/upload/uploads-configuration.ts';
 import { MAX_INSTANCE_NAME_LENGTH } from '../domain/instance-name.ts';
@@ -13,7 +14,7 @@ import { serverSchema } from './server-schema.ts';
 import { workerShape } from './worker-schema.ts';
 
 /** What a replica may be; it may be several. */
-export const ROLES = ['execution', 'operations', 'bots', 'cas', 'action-cache', 'asset'] as const;
+export const ROLES = ['execution', 'operations', 'bots', 'cas', 'action-cache', 'asset', 'log-stream'] as const;
 
 export type Role = (typeof ROLES)[number];
 
@@ -82,6 +83,7 @@ const replicaShape = {
       'Which content URIs stand for, for the role asset; default in Redis where that is configured, else in memory.',
     ),
   uploads: uploadsSchema,
+  logStreams: logStreamsSchema,
 };
 
 /** All that `warren serve` is told. */

@@ -1,4 +1,5 @@
 import type { DigestFunction } from '../domain/digest-function.ts';
+import type { ActionStreamNames } from '../domain/log-stream.ts';
 import type { StatusError } from '../domain/status-error.ts';
 
 /** A message of any type, encoded: google.protobuf.Any, with the type's full name in place of its URL. */
@@ -7,11 +8,16 @@ export interface PackedMessage {
   readonly encoded: Uint8Array;
 }
 
-/** What a lease is about. */
-export interface LeasePayload extends PackedMessage {
-  /** The function of the action's digests where the server tells it beside the lease; else their length tells it. */
+/** What a server tells of a lease beside the lease. */
+export interface LeaseDetails {
+  /** The function of the action's digests; undefined where their length tells it. */
   readonly digestFunction?: DigestFunction | undefined;
+  /** Where to write what the action prints while it runs; undefined where nobody wants it. */
+  readonly logStreams?: ActionStreamNames | undefined;
 }
+
+/** What a lease is about. */
+export interface LeasePayload extends PackedMessage, LeaseDetails {}
 
 /** LeaseState, in lower case. Numbers that the protocol does not have come as `unspecified`. */
 export type BotLeaseState = 'unspecified' | 'pending' | 'active' | 'completed' | 'cancelled';

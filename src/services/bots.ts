@@ -16,12 +16,13 @@ import type { HeldLease, ReportedLease } from '../scheduling/reconciling.ts';
 import type { Scheduler } from '../scheduling/scheduler.ts';
 import type { BotAnswer, BotCall } from '../scheduling/serving-bots.ts';
 import { packAny } from '../wire/any.ts';
-import { METADATA_TRAILER } from '../wire/lease-digest-functions.ts';
+import { METADATA_TRAILER } from '../wire/lease-details.ts';
 import { encodeOperationMetadata } from '../wire/operation.ts';
 import { timestampFromMilliseconds } from '../wire/time.ts';
 import { checkBotSession } from './bot-request.ts';
 import type { Instances } from './instances.ts';
 import { LeaseResults } from './lease-results.ts';
+import type { LogStreamNames } from './log-stream-names.ts';
 
 export interface BotsOptions {
   readonly instances: Instances;
@@ -29,6 +30,8 @@ export interface BotsOptions {
   readonly logger: Logger;
   /** Whether results with an exit code other than 0 go to the action cache. Defaults to false. */
   readonly cacheFailedActions?: boolean;
+  /** Tells bots where to write what an action prints while it runs. Defaults to none. */
+  readonly logStreamNames?: LogStreamNames | undefined;
 }
 
 /** Longer partial metadata is ignored: it is copied to every watcher. */
@@ -43,12 +46,14 @@ export class Bots {
   readonly #scheduler: Scheduler;
   readonly #logger: Logger;
   readonly #results: LeaseResults;
+  readonly #logStreamNames: LogStreamNames | undefined;
 
   constructor(options: BotsOptions) {
     this.#instances = options.instances;
     this.#scheduler = options.scheduler;
     this.#logger = options.logger;
     this.#results = new LeaseResults(options);
+    this.#logStreamNames = options.logStreamNames;
   }
 
   /** A long poll as UpdateBotSession is: the answer may bring the first lease. @throws INVALID_ARGUMENT. */
@@ -103,7 +108,9 @@ export class Bots {
 
   #answer(answer: BotAnswer, asked: BotSession | undefined, context: CallContext): BotSession {
     const { session, leases } = answer;
-    for (const { job } of leases) context.addTrailer(METADATA_TRAILER, encodeOperationMetadata(job));
+    for (const { job } of leases) {
+      context.addTrailer(METADATA_TRAILER, encodeOperationMetadata(job, this.#logStreamNames?.writeNames(job)));
+    }
     return {
       name: session.name,
       botId: session.botId,

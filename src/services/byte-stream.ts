@@ -1,14 +1,8 @@
 import type { Compressor } from '../domain/compressor.ts';
 import { isEmptyDigest } from '../domain/digest.ts';
-import {
-  type BlobName,
-  type LogStreamName,
-  parseReadName,
-  parseWriteName,
-  type UploadName,
-} from '../domain/resource-name.ts';
+import { type BlobName, parseReadName, parseWriteName, type UploadName } from '../domain/resource-name.ts';
 import { StatusCode } from '../domain/status-code.ts';
-import { invalidArgument, StatusError } from '../domain/status-error.ts';
+import { invalidArgument, notFound, StatusError } from '../domain/status-error.ts';
 import { type Compression, CompressionError } from '../lib/compression.ts';
 import type { CallContext } from '../ports/call-context.ts';
 import type {
@@ -20,6 +14,7 @@ import type {
   WriteResponse,
 } from '../proto/google/bytestream/bytestream.ts';
 import type { Instance, Instances } from './instances.ts';
+import type { LogStreamTransfers } from './log-stream-transfers.ts';
 import { WriteRequests } from './write-requests.ts';
 
 export interface ByteStreamOptions {
@@ -27,6 +22,10 @@ export interface ByteStreamOptions {
   readonly maxBlobSizeBytes?: number;
   /** The formats in which blobs may travel beside plain bytes. Defaults to none. */
   readonly compressions?: ReadonlyMap<Compressor, Compression>;
+  /** Serves the names of log streams, too. Defaults to none: there are no log streams. */
+  readonly logStreams?: LogStreamTransfers | undefined;
+  /** Whether blobs are served. Defaults to true. */
+  readonly blobsServed?: boolean;
   /**
    * Whether an upload of a blob that is stored already is answered at once, with the client still sending. Switch it
    * off behind a proxy that takes such an answer for a broken stream (HAProxy): the rest is then read and dropped.
@@ -47,18 +46,27 @@ export class ByteStream {
   readonly #maxBlobSizeBytes: number;
   readonly #compressions: ReadonlyMap<Compressor, Compression>;
   readonly #answerEarly: boolean;
+  readonly #logStreams: LogStreamTransfers | undefined;
+  readonly #blobsServed: boolean;
 
   constructor(instances: Instances, options: ByteStreamOptions = {}) {
     this.#instances = instances;
     this.#maxBlobSizeBytes = options.maxBlobSizeBytes ?? 0;
     this.#compressions = options.compressions ?? new Map();
     this.#answerEarly = options.answerExistingUploadsEarly ?? true;
+    this.#logStreams = options.logStreams;
+    this.#blobsServed = options.blobsServed ?? true;
   }
 
   /** @throws NOT_FOUND; OUT_OF_RANGE when the offset is negative or behind the end; INVALID_ARGUMENT. */
   async *read(request: ReadRequest, context: CallContext): AsyncIterable<ReadResponse> {
-    const name = asBlob(parseReadName(request.resourceName));
+    const name = parseReadName(request.resourceName);
     checkHeader(request.resourceName, context);
+    if (name.kind === 'log-stream') {
+      yield* this.#servedLogStreams().read(name, request, context);
+      return;
+    }
+    this.#checkBlobsServed();
     const { blobs } = this.#instances.get(name.instanceName, 'resource_name');
     const compression = this.#compression(name.compressor);
     const range = rangeOf(request, name);
@@ -82,8 +90,10 @@ export class ByteStream {
   async write(messages: AsyncIterable<WriteRequest>, context: CallContext): Promise<WriteResponse> {
     const requests = await WriteRequests.open(messages);
     try {
-      const name = asUpload(parseWriteName(requests.resourceName));
+      const name = parseWriteName(requests.resourceName);
       checkHeader(requests.resourceName, context);
+      if (name.kind === 'log-stream') return await this.#servedLogStreams().write(name, requests, context);
+      this.#checkBlobsServed();
       const instance = this.#instances.get(name.instanceName, 'resource_name');
       const compression = this.#compression(name.compressor);
       this.#checkSize(name);
@@ -97,7 +107,9 @@ export class ByteStream {
 
   /** For an upload in compressed form, too, the size counts plain bytes: it is the offset to go on from. */
   async queryWriteStatus(request: QueryWriteStatusRequest, context: CallContext): Promise<QueryWriteStatusResponse> {
-    const name = asUpload(parseWriteName(request.resourceName));
+    const name = parseWriteName(request.resourceName);
+    if (name.kind === 'log-stream') return this.#servedLogStreams().queryWriteStatus(name, context);
+    this.#checkBlobsServed();
     const { uploads } = this.#instances.get(name.instanceName, 'resource_name');
     this.#compression(name.compressor);
     const { committedSize, complete } = await uploads.status(uploadKey(name), name.digest, context.signal);
@@ -154,6 +166,16 @@ export class ByteStream {
     throw invalidArgument('resource_name', `compressor ${compressor} is not served; served are ${served}`);
   }
 
+  #servedLogStreams(): LogStreamTransfers {
+    if (this.#logStreams !== undefined) return this.#logStreams;
+    throw notFound('resource_name: there is no such log stream; this server has none');
+  }
+
+  #checkBlobsServed(): void {
+    if (this.#blobsServed) return;
+    throw new StatusError(StatusCode.UNIMPLEMENTED, 'resource_name: this server has log streams and no blobs');
+  }
+
   #checkSize({ digest }: UploadName): void {
     if (this.#maxBlobSizeBytes > 0 && digest.sizeBytes > this.#maxBlobSizeBytes) {
       throw invalidArgument(
@@ -196,20 +218,6 @@ async function* decompress(
 /** What an upload is called in the store: without compressor, so that any form may go on with it. */
 function uploadKey({ instanceName, uuid }: UploadName): string {
   return `${instanceName}/uploads/${uuid}`;
-}
-
-function asBlob(name: BlobName | LogStreamName): BlobName {
-  if (name.kind === 'blob') return name;
-  throw logStreamsNotServed();
-}
-
-function asUpload(name: UploadName | LogStreamName): UploadName {
-  if (name.kind === 'upload') return name;
-  throw logStreamsNotServed();
-}
-
-function logStreamsNotServed(): StatusError {
-  return new StatusError(StatusCode.NOT_FOUND, 'resource_name: there is no such log stream');
 }
 
 function checkHeader(resourceName: string, context: CallContext): void {

@@ -21,6 +21,7 @@ import { OK_STATUS } from '../wire/status.ts';
 import { type CheckedExecution, checkExecution } from './execution-request.ts';
 import { InputPins } from './input-pins.ts';
 import type { Instances } from './instances.ts';
+import type { LogStreamNames } from './log-stream-names.ts';
 import { OperationPresenter } from './operation-presenter.ts';
 import { PlatformRules } from './platform-rules.ts';
 
@@ -36,6 +37,8 @@ export interface ExecutionOptions {
    * clients take for a dead connection.
    */
   readonly keepAliveInterval?: number;
+  /** Tells clients where to read what an action prints while it runs. Defaults to none. */
+  readonly logStreamNames?: LogStreamNames | undefined;
 }
 
 /** When a client that is sent away should come again, in milliseconds. */
@@ -57,7 +60,7 @@ export class Execution {
     this.#logger = options.logger;
     this.#rules = options.platformRules ?? new PlatformRules();
     this.#keepAliveInterval = options.keepAliveInterval ?? 30_000;
-    this.#presenter = new OperationPresenter(options.instances, options.logger);
+    this.#presenter = new OperationPresenter(options.instances, options.logger, options.logStreamNames);
     this.#pins = new InputPins(options);
   }
 

@@ -6,20 +6,27 @@ import type { Operation as WireOperation } from '../proto/google/longrunning/ope
 import { operationToWire } from '../wire/operation.ts';
 import { inlineOutputs } from './inline-outputs.ts';
 import type { Instances } from './instances.ts';
+import type { LogStreamNames } from './log-stream-names.ts';
 
 /** Shows a job as one of its operations, with outputs inlined as its client wished. */
 export class OperationPresenter {
   readonly #instances: Instances;
   readonly #logger: Logger;
+  readonly #logStreamNames: LogStreamNames | undefined;
 
-  constructor(instances: Instances, logger: Logger) {
+  /** @param logStreamNames tells where an action's output can be read while it runs; undefined where it can't. */
+  constructor(instances: Instances, logger: Logger, logStreamNames: LogStreamNames | undefined) {
     this.#instances = instances;
     this.#logger = logger;
+    this.#logStreamNames = logStreamNames;
   }
 
   async present(job: Job, operation: Operation, signal: AbortSignal): Promise<WireOperation> {
     const outcome = outcomeOf(job, operation);
-    if (outcome?.kind !== 'response') return operationToWire(job, operation, undefined);
+    if (outcome?.kind !== 'response') {
+      const streams = outcome === undefined ? this.#logStreamNames?.readNames(job) : undefined;
+      return operationToWire(job, operation, undefined, streams);
+    }
     return operationToWire(job, operation, await this.#inline(job, operation, outcome.encoded, signal));
   }
 

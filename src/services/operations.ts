@@ -20,6 +20,7 @@ import { operationToWire } from '../wire/operation.ts';
 import { encodeRequestMetadata, REQUEST_METADATA_TRAILER } from '../wire/request-metadata.ts';
 import { durationToMilliseconds } from '../wire/time.ts';
 import type { Instances } from './instances.ts';
+import type { LogStreamNames } from './log-stream-names.ts';
 import { parseOperationFilter } from './operation-filter.ts';
 import { OperationPresenter } from './operation-presenter.ts';
 
@@ -29,6 +30,8 @@ export interface OperationsOptions {
   readonly logger: Logger;
   /** Operations on one page of ListOperations at most. Defaults to 1 000. */
   readonly maxPageSize?: number;
+  /** Tells clients where to read what an action prints while it runs. Defaults to none. */
+  readonly logStreamNames?: LogStreamNames | undefined;
 }
 
 /** The part of a caller's deadline that WaitOperation waits: the answer must be there in time. */
@@ -47,7 +50,7 @@ export class Operations {
   constructor(options: OperationsOptions) {
     this.#instances = options.instances;
     this.#scheduler = options.scheduler;
-    this.#presenter = new OperationPresenter(options.instances, options.logger);
+    this.#presenter = new OperationPresenter(options.instances, options.logger, options.logStreamNames);
     this.#maxPageSize = options.maxPageSize ?? 1_000;
   }
 

@@ -1,4 +1,5 @@
 import { digestFromPlain, type Job, outcomeOf, stageOf } from '../domain/job.ts';
+import type { ActionStreamNames } from '../domain/log-stream.ts';
 import { type Operation, operationName } from '../domain/operation.ts';
 import { type Outcome, plainStatusToError } from '../domain/outcome.ts';
 import {
@@ -20,32 +21,47 @@ const RESPONSE_NAME = 'build.bazel.remote.execution.v2.ExecuteResponse';
  * An operation as clients see it. `error` is never set, as REAPI demands: BuildStream relies on it.
  *
  * @param response the encoded ExecuteResponse of an operation that has ended, with outputs inlined as wished.
+ * @param streams where to read what the action prints; undefined where that can't be read.
  */
-export function operationToWire(job: Job, operation: Operation, response: Uint8Array | undefined): WireOperation {
+export function operationToWire(
+  job: Job,
+  operation: Operation,
+  response: Uint8Array | undefined,
+  streams?: ActionStreamNames,
+): WireOperation {
   const ended = outcomeOf(job, operation) !== undefined;
   const encoded = ended ? (response ?? encodeOutcome(job, operation)) : undefined;
   return {
     name: operationName(job.instanceName, operation.id),
     metadata: packAny(
       METADATA_NAME,
-      encodeOperationMetadata(job, ended ? ExecutionStage_Value.COMPLETED : ExecutionStage_Value[stageOf(job)]),
+      encodeOperationMetadata(
+        job,
+        streams,
+        ended ? ExecutionStage_Value.COMPLETED : ExecutionStage_Value[stageOf(job)],
+      ),
     ),
     done: encoded !== undefined,
     result: encoded === undefined ? undefined : { $case: 'response', value: packAny(RESPONSE_NAME, encoded) },
   };
 }
 
-/** The encoded ExecuteOperationMetadata: in operations, and in the trailers that tell bots of their leases. */
+/**
+ * The encoded ExecuteOperationMetadata: in operations, and in the trailers that tell bots of their leases.
+ *
+ * @param streams names to read for clients, names to write for the bot.
+ */
 export function encodeOperationMetadata(
   job: Job,
+  streams: ActionStreamNames | undefined,
   stage: ExecutionStage_Value = ExecutionStage_Value[stageOf(job)],
 ): Uint8Array {
   const digest = digestFromPlain(job.actionDigest);
   return ExecuteOperationMetadata.encode({
     stage,
     actionDigest: digestToWire(digest),
-    stdoutStreamName: '',
-    stderrStreamName: '',
+    stdoutStreamName: streams?.stdout ?? '',
+    stderrStreamName: streams?.stderr ?? '',
     partialExecutionMetadata: partialMetadata(job),
     digestFunction: digestFunctionToWire(digest.digestFunction),
   }).finish();

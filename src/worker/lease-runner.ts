@@ -1,10 +1,9 @@
-import type { DigestFunction } from '../domain/digest-function.ts';
 import { StatusCode } from '../domain/status-code.ts';
 import { invalidArgument, StatusError } from '../domain/status-error.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { BlobStore } from '../ports/blob-store.ts';
-import type { LeasePayload, PackedMessage } from '../ports/bots-client.ts';
+import type { LeaseDetails, LeasePayload, PackedMessage } from '../ports/bots-client.ts';
 import { Action, ActionResult, Digest } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
 import { digestFromWire, digestFunctionFromWire } from '../wire/digest.ts';
 import { ExecutionProgress } from './execution-progress.ts';
@@ -23,10 +22,9 @@ export interface LeaseOutcome {
 
 /** Runs an action to its end; `LocalExecutor` is the plain one. */
 export interface Executor {
-  /** @param digestFunction of the action's digests; undefined where their length tells it. */
   execute(
     action: Action,
-    digestFunction: DigestFunction | undefined,
+    details: LeaseDetails | undefined,
     progress: ExecutionProgress,
     signal: AbortSignal,
   ): Promise<ExecutionOutcome>;
@@ -74,7 +72,7 @@ export class LeaseRunner {
   ): Promise<LeaseOutcome> {
     try {
       const action = await this.#actionOf(payload, signal);
-      const { result, status } = await this.#executor.execute(action, payload?.digestFunction, progress, signal);
+      const { result, status } = await this.#executor.execute(action, payload, progress, signal);
       progress.mark('workerCompletedTimestamp');
       result.executionMetadata = progress.metadata;
       return { result: packed(result), status };

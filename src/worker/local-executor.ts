@@ -3,10 +3,12 @@ import { open } from 'node:fs/promises';
 import { relative } from 'node:path';
 import { type Digest, digestKey, digestOf } from '../domain/digest.ts';
 import type { DigestFunction } from '../domain/digest-function.ts';
+import type { ActionStreamNames } from '../domain/log-stream.ts';
 import { StatusCode } from '../domain/status-code.ts';
 import { invalidArgument, StatusError } from '../domain/status-error.ts';
 import type { Logger } from '../lib/log.ts';
 import type { BlobStore } from '../ports/blob-store.ts';
+import type { LeaseDetails } from '../ports/bots-client.ts';
 import type { Runner, RunOutcome, RunReport } from '../ports/runner.ts';
 import {
   type Action,
@@ -23,6 +25,7 @@ import { diskFailure } from './disk-failure.ts';
 import type { ExecutionProgress } from './execution-progress.ts';
 import type { FileCache } from './file-cache.ts';
 import { type InputStager, missingInputs, type StagedInputs } from './input-stager.ts';
+import type { LiveLog, LiveLogs } from './live-log.ts';
 import { type OutputBlob, OutputCollector, type OutputLimits } from './output-collector.ts';
 import { findWorkingDirectory, makeOutputParents } from './output-folders.ts';
 import { packResourceUsage } from './resource-usage.ts';
@@ -67,6 +70,7 @@ export class LocalExecutor {
   readonly #runner: Runner;
   readonly #limits: ExecutionLimits;
   readonly #logger: Logger;
+  readonly #liveLogs: LiveLogs | undefined;
   readonly #cleanups = new Set<Promise<void>>();
 
   constructor(
@@ -77,6 +81,7 @@ export class LocalExecutor {
     runner: Runner,
     limits: ExecutionLimits,
     logger: Logger,
+    liveLogs?: LiveLogs,
   ) {
     this.#blobs = blobs;
     this.#stager = stager;
@@ -85,42 +90,45 @@ export class LocalExecutor {
     this.#runner = runner;
     this.#limits = limits;
     this.#logger = logger;
+    this.#liveLogs = liveLogs;
   }
 
   /**
    * Fetches inputs, runs the command, uploads outputs.
    *
-   * @param stated the function of the action's digests; undefined where their length tells it.
+   * @param details what the server told beside the lease.
    * @throws INVALID_ARGUMENT for a malformed action; FAILED_PRECONDITION with MISSING for each blob that is not there,
    *   or without when outputs break a rule; UNAVAILABLE and INTERNAL for failures of this machine; the signal's reason
    *   once nothing of the action is left.
    */
   async execute(
     action: Action,
-    stated: DigestFunction | undefined,
+    details: LeaseDetails | undefined,
     progress: ExecutionProgress,
     signal: AbortSignal,
   ): Promise<ExecutionOutcome> {
     const timeoutMilliseconds = this.#timeoutOf(action);
     const sample = action.commandDigest?.hash ?? action.inputRootDigest?.hash;
-    const digestFunction = stated ?? digestFunctionFromWire(0, sample);
+    const digestFunction = details?.digestFunction ?? digestFunctionFromWire(0, sample);
     const commandDigest = digestFromWire(action.commandDigest, digestFunction, 'action.command_digest');
     const inputRootDigest = digestFromWire(action.inputRootDigest, digestFunction, 'action.input_root_digest');
     progress.mark('inputFetchStartTimestamp');
     const command = await this.#readCommand(commandDigest, inputRootDigest, signal);
     const requested = checkCommand(command);
-    const run = { action, command, requested, inputRootDigest, timeoutMilliseconds, progress };
+    const logStreams = details?.logStreams;
+    const run = { action, command, requested, inputRootDigest, timeoutMilliseconds, progress, logStreams };
     const first = await this.#attempt(run, false, signal);
     if (first !== undefined) return first;
     this.#logger.warn({ commandDigest: digestKey(commandDigest) }, 'inputs were changed in place; running with copies');
-    const second = await this.#attempt(run, true, signal);
+    // Its stream has what the first run printed.
+    const second = await this.#attempt({ ...run, logStreams: undefined }, true, signal);
     if (second !== undefined) return second;
     throw new StatusError(StatusCode.UNAVAILABLE, 'inputs in the file cache were changed in place');
   }
 
-  /** Resolves once the folders of all that was executed are removed. */
+  /** Resolves once the folders of all that was executed are removed, and its logs sent. */
   async settled(): Promise<void> {
-    await Promise.all(this.#cleanups);
+    await Promise.all([...this.#cleanups, this.#liveLogs?.settled()]);
   }
 
   /** One run in a folder of its own; undefined when its inputs turned out changed, so that its result is worth nothing. */
@@ -134,13 +142,22 @@ export class LocalExecutor {
       makeOutputParents(folder.inputRoot, workingDirectory, run.requested);
       run.progress.mark('inputFetchCompletedTimestamp');
       run.progress.mark('executionStartTimestamp');
-      const report = await this.#run(run, folder, workingDirectory, signal);
+      const liveLog = this.#follow(run.logStreams, folder);
+      const report = await this.#run(run, folder, workingDirectory, signal).finally(() => liveLog?.end());
       run.progress.mark('executionCompletedTimestamp');
       if (!(await this.#stager.verify(staged))) return undefined;
       return await this.#collect(run, folder, workingDirectory, report, signal);
     } finally {
       this.#cleanUp(folder, staged);
     }
+  }
+
+  #follow(names: ActionStreamNames | undefined, folder: WorkFolder): LiveLog | undefined {
+    if (names === undefined) return undefined;
+    return this.#liveLogs?.follow([
+      { name: names.stdout, file: stdoutFile(folder) },
+      { name: names.stderr, file: stderrFile(folder) },
+    ]);
   }
 
   #run(run: Execution, folder: WorkFolder, workingDirectory: string, signal: AbortSignal): Promise<RunReport> {
@@ -316,6 +333,8 @@ interface Execution {
   readonly inputRootDigest: Digest;
   readonly timeoutMilliseconds: number;
   readonly progress: ExecutionProgress;
+  /** Where what it prints is written while it runs. */
+  readonly logStreams: ActionStreamNames | undefined;
 }
 
 function stdoutFile(folder: WorkFolder): string {

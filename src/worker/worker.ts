@@ -7,6 +7,7 @@ import type { Logger } from '../lib/log.ts';
 import { VERSION } from '../lib/version.ts';
 import type { BlobStore } from '../ports/blob-store.ts';
 import type { BotsClient } from '../ports/bots-client.ts';
+import type { LogStreamClient } from '../ports/log-stream-client.ts';
 import type { Runner } from '../ports/runner.ts';
 import { BotSession } from './bot-session.ts';
 import { DirectoryReader } from './directory-reader.ts';
@@ -14,6 +15,7 @@ import { FileCache } from './file-cache.ts';
 import { HeldLeases } from './held-leases.ts';
 import { InputStager } from './input-stager.ts';
 import { LeaseRunner } from './lease-runner.ts';
+import { LiveLogs } from './live-log.ts';
 import { type ExecutionLimits, LocalExecutor } from './local-executor.ts';
 import { WorkFolders } from './work-folders.ts';
 
@@ -52,6 +54,8 @@ export const DEFAULT_EXECUTION_LIMITS: ExecutionLimits = {
 export interface WorkerPorts {
   readonly bots: BotsClient;
   readonly blobs: BlobStore;
+  /** Takes what actions print while they run. */
+  readonly logStreams: LogStreamClient;
   readonly runner: Runner;
   readonly clock: Clock;
   readonly ids: IdGenerator;
@@ -84,7 +88,9 @@ export class Worker implements Service {
     this.#cache = new FileCache(options.cacheFolder, options.maxCacheBytes, blobs, logger);
     this.#folders = new WorkFolders(options.workFolder, ids, logger);
     const stager = new InputStager(new DirectoryReader(blobs), this.#cache);
-    this.#executor = new LocalExecutor(blobs, stager, this.#cache, this.#folders, runner, options.limits, logger);
+    const { limits } = options;
+    const liveLogs = new LiveLogs(ports.logStreams, clock, logger);
+    this.#executor = new LocalExecutor(blobs, stager, this.#cache, this.#folders, runner, limits, logger, liveLogs);
     const leaseRunner = new LeaseRunner(this.#executor, blobs, clock, options.botId, logger);
     this.#leases = new HeldLeases(leaseRunner, options.slots, clock, logger);
     const identity = {

@@ -374,7 +374,7 @@ const HELP: ReadonlyArray<readonly string[]> = [
   ['asset'],
   ['asset', 'fetch'],
   ['asset', 'push'],
-  ...['list', 'show', 'wait', 'cancel'].map((each) => ['operation', each]),
+  ...['list', 'show', 'wait', 'log', 'cancel'].map((each) => ['operation', each]),
   ...['list', 'drain', 'undrain', 'drains'].map((each) => ['bots', each]),
   ...['list', 'show', 'pause', 'resume'].map((each) => ['queue', each]),
   ['capabilities'],

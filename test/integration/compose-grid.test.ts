@@ -34,6 +34,7 @@ describe('the farm of docker-compose.yml', () => {
       'content-addressable-storage',
       'execution',
       'execution-scheduling',
+      'log-stream',
       'operations',
     ];
     // What has arrived of a broken-off upload is known to the replica that it came to; at another it begins anew.

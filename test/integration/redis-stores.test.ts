@@ -7,6 +7,7 @@ import { StatusCode } from '../../src/domain/status-code.ts';
 import { assetOf, describeAssetStore, keyOf } from '../../src/ports/asset-store.suite.ts';
 import { describeBotSessionStore } from '../../src/ports/bot-session-store.suite.ts';
 import { describeJobStore, submissionOf } from '../../src/ports/job-store.suite.ts';
+import { describeLogStreamStore } from '../../src/ports/log-stream-store.suite.ts';
 import { describeWorkQueueRegistry } from '../../src/ports/work-queue-registry.suite.ts';
 import { RedisCluster } from '../support/redis-cluster.ts';
 import { connectToRedis } from '../support/redis-connection.ts';
@@ -16,6 +17,7 @@ import {
   createAssetStore,
   createJobStore,
   jobStoreFixture,
+  logStreamStoreFixture,
   workQueueRegistryFixture,
 } from '../support/redis-fixtures.ts';
 import { SentinelGroup } from '../support/redis-sentinel.ts';
@@ -29,6 +31,7 @@ function describeStores(name: string, connection: () => RedisConnection): void {
   describeBotSessionStore(`RedisBotSessionStore on ${name}`, () => botSessionStoreFixture(connection()));
   describeAssetStore(`RedisAssetStore on ${name}`, () => assetStoreSubject(connection()));
   describeWorkQueueRegistry(`RedisWorkQueueRegistry on ${name}`, () => workQueueRegistryFixture(connection()));
+  describeLogStreamStore(`RedisLogStreamStore on ${name}`, () => logStreamStoreFixture(connection()));
 }
 
 describe('one server', () => {

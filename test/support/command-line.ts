@@ -14,6 +14,8 @@ export interface CommandLineOutcome {
 export interface CommandLineRun {
   /** As the first Ctrl-C does. */
   interrupt(): void;
+  /** What it has printed so far. */
+  stdout(): string;
   readonly outcome: Promise<CommandLineOutcome>;
 }
 
@@ -38,7 +40,11 @@ export function startCommandLine(address: string, ...args: readonly string[]): C
     const stderr = Buffer.concat(printed.stderr).toString();
     return { exitCode, stdout, stderr, json: () => JSON.parse(stdout) as unknown };
   };
-  return { interrupt: () => stop.abort(), outcome: run() };
+  return {
+    interrupt: () => stop.abort(),
+    stdout: () => Buffer.concat(printed.stdout).toString(),
+    outcome: run(),
+  };
 }
 
 /** Runs the command line to its end. */

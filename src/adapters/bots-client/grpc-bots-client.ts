@@ -19,7 +19,7 @@ import {
 import type { Worker } from '../../proto/google/devtools/remoteworkers/v1test2/worker.ts';
 import type { Any } from '../../proto/google/protobuf/any.ts';
 import { anyMessageName, packAny } from '../../wire/any.ts';
-import { leaseDigestFunctions, METADATA_TRAILER } from '../../wire/lease-digest-functions.ts';
+import { leaseDetails, METADATA_TRAILER } from '../../wire/lease-details.ts';
 import { OK_STATUS, statusFromWire, statusToWire } from '../../wire/status.ts';
 import { timestampToMilliseconds } from '../../wire/time.ts';
 
@@ -146,13 +146,13 @@ function leaseToWire(lease: BotLease): Lease {
 
 function fromWire(session: BotSession, trailers: readonly Uint8Array[]): BotSessionReply {
   if (session.name === '') throw new StatusError(StatusCode.INTERNAL, 'the server has answered without a session name');
-  const digestFunctionOf = leaseDigestFunctions(trailers);
+  const detailsOf = leaseDetails(trailers);
   return {
     name: session.name,
     leases: session.leases.map((lease) => ({
       id: lease.id,
       state: STATES_FROM_WIRE.get(lease.state) ?? 'unspecified',
-      payload: lease.payload && { ...unpack(lease.payload), digestFunction: digestFunctionOf(lease.payload) },
+      payload: lease.payload && { ...unpack(lease.payload), ...detailsOf(lease.payload) },
       result: lease.result && unpack(lease.result),
       status: lease.status === undefined || lease.status.code === 0 ? undefined : statusFromWire(lease.status),
     })),

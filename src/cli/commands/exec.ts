@@ -8,9 +8,10 @@ import type { CommandContext } from '../command-context.ts';
 import { parseDigestFunctionArgument } from '../digest-argument.ts';
 import { type CommandRequest, type PreparedAction, prepareAction } from '../exec/action-of-command.ts';
 import { RemoteExecution } from '../exec/remote-execution.ts';
-import { downloadOutputs, printStream } from '../exec/result-outputs.ts';
+import { downloadOutputs, printOutput } from '../exec/result-outputs.ts';
 import { EXECUTION_PHASE, presentRun, type RunOutcome, runLines, Stopwatch } from '../exec/run-report.ts';
 import { CommandFailure, ExitCode } from '../exit-codes.ts';
+import { LiveOutput } from '../live-output.ts';
 import { newTransferProgress, uploadMissing } from '../local-blobs.ts';
 import { collectNamedValue, type NamedValue, parseDuration } from '../option-values.ts';
 import type { ReadOperation } from '../present/operation.ts';
@@ -116,6 +117,7 @@ class ExecRun {
   readonly #context: CommandContext;
   readonly #status: StatusLine;
   readonly #stopwatch: Stopwatch;
+  #live: LiveOutput | undefined;
 
   constructor(options: ExecOptions, context: CommandContext) {
     this.#options = options;
@@ -208,8 +210,10 @@ class ExecRun {
     let stage = '';
     const { priority, cache } = this.#options;
     const request = { actionDigest, skipCacheLookup: !cache, priority };
+    const live = this.#options.json === true ? undefined : this.#followOutput(remote);
     const execution = new RemoteExecution(remote, request, (read) => {
       latest = read;
+      live?.update(read.metadata);
       if (stageName(read) !== stage) since = clock.monotonic();
       stage = stageName(read);
     });
@@ -224,17 +228,23 @@ class ExecRun {
         await execution.cancel();
       }
       throw thrown;
+    } finally {
+      await live?.stop();
     }
   }
 
-  /** Prints what the command printed, and fetches what it made. */
+  /** From the first byte on the terminal is the command's. */
+  #followOutput(remote: Remote): LiveOutput {
+    this.#live = new LiveOutput(remote, this.#context, this.#context.clock, () => this.#status.clear());
+    return this.#live;
+  }
+
+  /** Prints what the command printed and is not printed yet, and fetches what it made. */
   async #deliver(remote: Remote, result: ActionResult, outcome: RunOutcome, signal: AbortSignal): Promise<void> {
     const { digestFunction } = outcome.actionDigest;
-    const { stdout, stderr } = this.#context;
     this.#status.clear();
     if (this.#options.json !== true) {
-      await printStream(remote.blobs, result.stdoutRaw, result.stdoutDigest, digestFunction, stdout, signal);
-      await printStream(remote.blobs, result.stderrRaw, result.stderrDigest, digestFunction, stderr, signal);
+      await printOutput(remote.blobs, result, digestFunction, this.#live, this.#context, signal);
     }
     const progress = newTransferProgress();
     this.#status.show(() => `downloading outputs: ${transferText(progress)}`);

@@ -1,8 +1,14 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { StatusCode } from '../../domain/status-code.ts';
+import { sleep } from '../../lib/clock.ts';
 import { type Operation, OperationsService } from '../../proto/google/longrunning/operations.ts';
+import { digestFunctionFromWire } from '../../wire/digest.ts';
+import { statusFromWire } from '../../wire/status.ts';
 import { durationFromMilliseconds, timestampToMilliseconds } from '../../wire/time.ts';
 import type { CommandContext } from '../command-context.ts';
+import { printOutput } from '../exec/result-outputs.ts';
 import { CommandFailure, ExitCode } from '../exit-codes.ts';
+import { LiveOutput } from '../live-output.ts';
 import { operationLines, outcomeText, presentOperation, readOperation } from '../present/operation.ts';
 import { presentDigest } from '../present/values.ts';
 import { formatDuration, printable, printJson, printLines, tableLines } from '../printing.ts';
@@ -21,6 +27,9 @@ interface WaitOptions extends RemoteOptions {
 
 /** One call of WaitOperation holds no longer than this, so that proxies don't cut it. */
 const LONGEST_HOLD_MS = 50_000;
+
+/** How often it is looked whether an operation has ended whose log is printed, in milliseconds. */
+const LOG_INTERVAL_MS = 500;
 
 /** `warren operation`: what goes on, and what went on. */
 export function configureOperation(command: Command, context: CommandContext): void {
@@ -62,6 +71,19 @@ export function configureOperation(command: Command, context: CommandContext): v
       if (!operation.done) throw new CommandFailure(ExitCode.FAILURE, 'it has not ended yet');
     });
   addExample(addRemoteOptions(wait), 'warren operation wait 7f9c... --timeout 60');
+
+  const log = command
+    .command('log')
+    .description('print what the action of an operation prints, while it runs and to its end')
+    .argument('<name>', 'the name of the operation')
+    .action(async (name: string, options: RemoteOptions) => {
+      if (options.json === true) {
+        const message = 'a log is printed as it is; `operation show --json` has it once the operation has ended';
+        throw new CommandFailure(ExitCode.USAGE, message);
+      }
+      await withRemote(options, context, (remote, signal) => printLog(remote, name, context, signal));
+    });
+  addExample(addRemoteOptions(log), 'warren operation log 7f9c...', 'warren operation log 7f9c... 2>/dev/null');
 
   const cancel = command
     .command('cancel')
@@ -150,6 +172,33 @@ async function waitForEnd(
       signal,
     );
     if (operation.done || clock.monotonic() >= end) return operation;
+  }
+}
+
+/** Asks again and again and does not hold the operation: a job that only its log's reader watches is abandoned. */
+async function printLog(remote: Remote, name: string, context: CommandContext, signal: AbortSignal): Promise<void> {
+  const { channel, retrier } = remote;
+  const live = new LiveOutput(remote, context, context.clock, () => {});
+  try {
+    for (;;) {
+      const operation = await retrier.run(
+        () => channel.unary(OperationsService.getOperation, { name }, {}, signal),
+        signal,
+      );
+      const { metadata, response } = readOperation(operation);
+      if (operation.done) {
+        await live.stop();
+        const { result, status } = response ?? {};
+        const digestFunction = digestFunctionFromWire(metadata?.digestFunction ?? 0, metadata?.actionDigest?.hash);
+        if (result !== undefined) await printOutput(remote.blobs, result, digestFunction, live, context, signal);
+        if (status !== undefined && status.code !== StatusCode.OK) throw statusFromWire(status);
+        return;
+      }
+      live.update(metadata);
+      await sleep(context.clock, LOG_INTERVAL_MS, signal);
+    }
+  } finally {
+    await live.stop();
   }
 }
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { DigestFunction } from '../../domain/digest-function.ts';
 import type { BlobStore } from '../../ports/blob-store.ts';
 import type {
@@ -7,6 +8,7 @@ import type {
 import { digestFromWire } from '../../wire/digest.ts';
 import type { Output } from '../command-context.ts';
 import { addTree, checkBelow, download, newWantedNodes } from '../download.ts';
+import type { LiveOutput, LiveOutputs, PrintedStart } from '../live-output.ts';
 import type { TransferProgress } from '../local-blobs.ts';
 import { symlinksOf } from '../present/action-result.ts';
 import { readDirectoryTree, readTreeMessage } from '../stored-messages.ts';
@@ -38,18 +40,62 @@ export async function downloadOutputs(
 }
 
 /** What an action printed to one stream: bytes as they came, in line or stored. */
-export async function printStream(
+interface ResultStream {
+  readonly raw: Uint8Array;
+  readonly digest: WireDigest | undefined;
+}
+
+/**
+ * Prints what an action printed, save what was printed while it ran. Where that turns out to be of another run than the
+ * result, everything is printed.
+ *
+ * @param live what was printed before; undefined for nothing.
+ */
+export async function printOutput(
   store: BlobStore,
-  raw: Uint8Array,
-  digest: WireDigest | undefined,
+  result: ActionResult,
   digestFunction: DigestFunction,
-  output: Output,
+  live: LiveOutput | undefined,
+  outputs: LiveOutputs,
   signal: AbortSignal,
 ): Promise<void> {
+  const streams = {
+    stdout: { raw: result.stdoutRaw, digest: result.stdoutDigest },
+    stderr: { raw: result.stderrRaw, digest: result.stderrDigest },
+  };
+  for (const name of ['stdout', 'stderr'] as const) {
+    const chunks = () => chunksOf(store, streams[name], digestFunction, signal);
+    const printed = live?.printed(name);
+    if (printed !== undefined && (await printRest(chunks(), printed, outputs[name]))) continue;
+    for await (const chunk of chunks()) outputs[name].write(chunk);
+  }
+}
+
+async function* chunksOf(
+  store: BlobStore,
+  { raw, digest }: ResultStream,
+  digestFunction: DigestFunction,
+  signal: AbortSignal,
+): AsyncIterable<Uint8Array> {
   if (raw.byteLength > 0 || digest === undefined) {
-    output.write(raw);
+    yield raw;
     return;
   }
-  const checked = digestFromWire(digest, digestFunction, 'stdout_digest');
-  for await (const chunk of store.read(checked, { offset: 0 }, signal)) output.write(chunk);
+  yield* store.read(digestFromWire(digest, digestFunction, 'stdout_digest'), { offset: 0 }, signal);
+}
+
+/** @returns whether it begins with what was printed; if not, nothing is printed. */
+async function printRest(chunks: AsyncIterable<Uint8Array>, printed: PrintedStart, output: Output): Promise<boolean> {
+  const hash = createHash('sha256');
+  let left = printed.bytes;
+  for await (const chunk of chunks) {
+    const known = chunk.subarray(0, left);
+    if (known.byteLength > 0) {
+      hash.update(known);
+      left -= known.byteLength;
+      if (left === 0 && hash.digest('hex') !== printed.hash) return false;
+    }
+    if (known.byteLength < chunk.byteLength) output.write(chunk.subarray(known.byteLength));
+  }
+  return left === 0;
 }

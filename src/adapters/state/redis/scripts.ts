@@ -39,6 +39,12 @@ const SCRIPT_NAMES = [
   'asset-put',
   'asset-get',
   'asset-delete',
+  'log-create',
+  'log-append',
+  'log-read',
+  'log-follow',
+  'log-readers',
+  'share-secret',
 ] as const;
 
 export type ScriptName = (typeof SCRIPT_NAMES)[number];
@@ -51,6 +57,8 @@ const GROWING: ReadonlySet<ScriptName> = new Set([
   'queue-add',
   'queue-pause',
   'asset-put',
+  'log-create',
+  'log-append',
 ]);
 
 /** From this version on a script can say that it may run when memory is full. */
