@@ -20,6 +20,8 @@ import type { IdGenerator, Random } from '../lib/ids.ts';
 import type { Logger } from '../lib/log.ts';
 import type { ActionCacheStore } from '../ports/action-cache-store.ts';
 import type { BlobBackend } from '../ports/blob-backend.ts';
+import type { BlobListing } from '../ports/blob-listing.ts';
+import { openIndexedBlobs } from './indexed-blobs.ts';
 import { openRemoteServer } from './remote-server.ts';
 
 export interface StorageDependencies {
@@ -32,7 +34,9 @@ export interface StorageDependencies {
 /** An opened store of blobs, with all that it is put together from. */
 export interface OpenedBlobStore {
   readonly blobs: BlobBackend;
-  /** Bytes stored now on this machine; what other servers store is not counted. */
+  /** What the store has, where it can tell. */
+  readonly listing?: BlobListing | undefined;
+  /** Bytes stored now on this machine or under an index of ours; what other servers store is not counted. */
   storedBytes(): number;
   /** The most that there may be of them; 0 where everything is on other servers. */
   readonly maximumBytes: number;
@@ -59,16 +63,14 @@ export async function openBlobStore(
   const parts: OpenedBlobStore[] = [];
   try {
     for (const { store } of partsOf(configuration)) parts.push(await openBlobStore(store, dependencies, signal));
-    const own = await assemble(
-      configuration,
-      parts.map(({ blobs }) => blobs),
-      dependencies,
-      signal,
-    );
+    const own = await assemble(configuration, parts, dependencies, signal);
+    // What is under an index counts once.
+    const counted = configuration.kind === 'indexed' ? [] : parts;
     return {
       blobs: own.blobs,
-      storedBytes: () => parts.reduce((sum, part) => sum + part.storedBytes(), own.storedBytes?.() ?? 0),
-      maximumBytes: parts.reduce((sum, part) => sum + part.maximumBytes, own.maximumBytes ?? 0),
+      listing: own.listing,
+      storedBytes: () => counted.reduce((sum, part) => sum + part.storedBytes(), own.storedBytes?.() ?? 0),
+      maximumBytes: counted.reduce((sum, part) => sum + part.maximumBytes, own.maximumBytes ?? 0),
       close: (force) => closeInTurn([(each) => own.close?.(each), ...closersOf(parts)], force),
     };
   } catch (cause) {
@@ -80,8 +82,9 @@ export async function openBlobStore(
 }
 
 /** A store without its parts: what it adds to them. */
-interface OwnPart {
+export interface OwnPart {
   readonly blobs: BlobBackend;
+  readonly listing?: BlobListing | undefined;
   readonly storedBytes?: () => number;
   readonly maximumBytes?: number;
   readonly close?: (force: AbortSignal) => Promise<void> | void;
@@ -89,11 +92,12 @@ interface OwnPart {
 
 async function assemble(
   configuration: BlobStoreConfiguration,
-  parts: readonly BlobBackend[],
+  openedParts: readonly OpenedBlobStore[],
   dependencies: StorageDependencies,
   signal: AbortSignal,
 ): Promise<OwnPart> {
   const { clock, logger } = dependencies;
+  const parts = openedParts.map(({ blobs }) => blobs);
   const part = (index: number) => parts[index] as BlobBackend;
   switch (configuration.kind) {
     case 'disk': {
@@ -104,7 +108,7 @@ async function assemble(
     case 'memory': {
       const maximumBytes = configuration.maximumSizeBytes;
       const blobs = new MemoryBlobStore(maximumBytes);
-      return { blobs, maximumBytes, storedBytes: () => blobs.storedBytes };
+      return { blobs, listing: blobs, maximumBytes, storedBytes: () => blobs.storedBytes };
     }
     case 'remote':
       return openRemoteBlobs(configuration, dependencies);
@@ -123,7 +127,9 @@ async function assemble(
     case 'size-split':
       return { blobs: new SizeSplitBlobStore(part(0), part(1), configuration.thresholdBytes) };
     case 'verifying':
-      return { blobs: new VerifyingBlobStore(part(0), logger) };
+      return { blobs: new VerifyingBlobStore(part(0), logger), listing: openedParts[0]?.listing };
+    case 'indexed':
+      return openIndexedBlobs(configuration, part(0), openedParts[0]?.listing, dependencies, signal);
     case 'existence-cache': {
       const maximumStalenessMilliseconds = configuration.maximumStalenessSeconds * 1_000;
       const options = { maximumStalenessMilliseconds, maximumEntries: configuration.maximumEntries };

@@ -64,6 +64,7 @@ it('knows every store', () => {
     'size-split',
     'verifying',
     'existence-cache',
+    'indexed',
     'read-only',
   ]);
   expect(resultVariants.map(([kind]) => kind)).toEqual(['disk', 'memory', 'remote']);

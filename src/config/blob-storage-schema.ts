@@ -8,6 +8,10 @@ import {
   existenceCacheSchema,
 } from '../adapters/blob/existence-cache-configuration.ts';
 import {
+  type IndexedBlobStoreConfiguration,
+  indexedBlobStoreSchema,
+} from '../adapters/blob/indexed/indexed-configuration.ts';
+import {
   type MemoryBlobStoreConfiguration,
   memoryBlobStoreSchema,
 } from '../adapters/blob/memory/memory-configuration.ts';
@@ -45,6 +49,7 @@ export type BlobStoreConfiguration =
   | SizeSplitBlobStoreConfiguration<BlobStoreConfiguration>
   | VerifyingBlobStoreConfiguration<BlobStoreConfiguration>
   | ExistenceCacheConfiguration<BlobStoreConfiguration>
+  | IndexedBlobStoreConfiguration<BlobStoreConfiguration>
   | ReadOnlyBlobStoreConfiguration<BlobStoreConfiguration>;
 
 const anyStore: z.ZodType<BlobStoreConfiguration> = z.lazy(() => blobStoreSchema);
@@ -60,6 +65,7 @@ export const blobStoreSchema: z.ZodType<BlobStoreConfiguration> = z.discriminate
   sizeSplitBlobStoreSchema(anyStore),
   verifyingBlobStoreSchema(anyStore),
   existenceCacheSchema(anyStore).check(checkStaleness),
+  indexedBlobStoreSchema(anyStore),
   readOnlyBlobStoreSchema(anyStore),
 ]);
 
@@ -97,6 +103,7 @@ export function partsOf(
       ];
     case 'verifying':
     case 'existence-cache':
+    case 'indexed':
     case 'read-only':
       return [{ path: ['store'], store: configuration.store }];
   }
@@ -117,7 +124,7 @@ function checkStaleness(context: z.core.ParsePayload<ExistenceCacheConfiguration
 
 /** For how many seconds a store keeps what was used at least, as far as its configuration tells. */
 function timeKept(store: BlobStoreConfiguration): number {
-  if (store.kind === 'disk') return store.minimumAgeSeconds;
+  if (store.kind === 'disk' || store.kind === 'indexed') return store.minimumAgeSeconds;
   if (store.kind === 'memory') return 0;
   // The slow tier has what the fast one drops.
   if (store.kind === 'tiered') return timeKept(store.slow);

@@ -5,7 +5,7 @@ import type { BlobPins } from '../../ports/blob-pins.ts';
 export class PinTable implements BlobPins {
   readonly #keyOf: (digest: Digest) => string;
   readonly #byOwner = new Map<string, Set<string>>();
-  readonly #counts = new Map<string, number>();
+  readonly #pinned = new Map<string, { readonly digest: Digest; count: number }>();
 
   /** @param keyOf a text that is equal for equal digests, as the store that asks makes it. */
   constructor(keyOf: (digest: Digest) => string = digestKey) {
@@ -22,7 +22,9 @@ export class PinTable implements BlobPins {
       const key = this.#keyOf(digest);
       if (keys.has(key)) continue;
       keys.add(key);
-      this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
+      const known = this.#pinned.get(key);
+      if (known === undefined) this.#pinned.set(key, { digest, count: 1 });
+      else known.count += 1;
     }
   }
 
@@ -31,19 +33,25 @@ export class PinTable implements BlobPins {
     if (keys === undefined) return;
     this.#byOwner.delete(owner);
     for (const key of keys) {
-      const count = (this.#counts.get(key) ?? 0) - 1;
-      if (count > 0) this.#counts.set(key, count);
-      else this.#counts.delete(key);
+      const known = this.#pinned.get(key);
+      if (known === undefined) continue;
+      known.count -= 1;
+      if (known.count === 0) this.#pinned.delete(key);
     }
   }
 
   /** How many blobs are pinned. */
   get size(): number {
-    return this.#counts.size;
+    return this.#pinned.size;
+  }
+
+  /** Every blob that is pinned, once. */
+  *digests(): Iterable<Digest> {
+    for (const { digest } of this.#pinned.values()) yield digest;
   }
 
   /** @param key as `keyOf` makes it. */
   isPinned(key: string): boolean {
-    return this.#counts.has(key);
+    return this.#pinned.has(key);
   }
 }

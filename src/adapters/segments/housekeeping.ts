@@ -53,7 +53,7 @@ export class Housekeeping {
     if (this.#running !== undefined || this.#stop.signal.aborted) return;
     if (this.#cleaner.isNeeded && this.#now() >= this.#cleaningDue) {
       void this.#enqueue(async () => {
-        await this.#cleaner.clean(this.#state.lowBytes, this.#stop.signal);
+        await this.#cleaner.clean(this.#state.low, this.#stop.signal);
         if (this.#cleaner.isNeeded) this.#cleaningDue = this.#now() + PAUSE_MILLISECONDS;
       });
     } else if (this.#state.appendedBytes - this.#savedBytes > CHECKPOINT_BYTES) {
@@ -63,19 +63,24 @@ export class Housekeeping {
 
   /** Makes room for so many bytes and takes it. @throws RESOURCE_EXHAUSTED when there is none to be had. */
   async makeRoom(bytes: number): Promise<void> {
-    const { admissionBytes, lowBytes, options } = this.#state;
-    const target = Math.min(lowBytes, admissionBytes - bytes);
+    const { admission, low, options } = this.#state;
+    const target = {
+      bytes: Math.min(low.bytes, admission.bytes - bytes),
+      count: Math.min(low.count, admission.count - 1),
+    };
     // Others may take what was made before this one gets its turn; so a second try.
-    for (let attempts = target < 0 ? 0 : 2; attempts > 0; attempts--) {
+    for (let attempts = target.bytes < 0 ? 0 : 2; attempts > 0; attempts--) {
       await this.#enqueue(() => this.#cleaner.clean(target, this.#stop.signal));
-      if (this.#state.usedBytes + bytes <= admissionBytes) {
+      if (this.#state.hasRoomFor(bytes)) {
         this.#state.reservedBytes += bytes;
         return;
       }
     }
+    const { maximumSizeBytes, maximumCount } = options;
     throw resourceExhausted(
-      `no room for ${bytes} bytes: the store may hold ${options.maximumSizeBytes} (maximumSizeBytes) and nothing more ` +
-        'can be evicted now',
+      `no room for ${bytes} bytes: the store may hold ${maximumSizeBytes} (maximumSizeBytes)` +
+        `${maximumCount === undefined ? '' : ` in ${maximumCount} entries (maximumCount)`} and nothing more can be ` +
+        'evicted now',
       5000,
     );
   }
@@ -84,7 +89,7 @@ export class Housekeeping {
   relieve(): void {
     if (this.#running !== undefined || this.#stop.signal.aborted || this.#now() < this.#reliefDue) return;
     this.#reliefDue = this.#now() + PAUSE_MILLISECONDS;
-    const target = this.#state.usedBytes * (1 - RELIEF_PART);
+    const target = { bytes: this.#state.usedBytes * (1 - RELIEF_PART), count: Number.POSITIVE_INFINITY };
     void this.#enqueue(() => this.#cleaner.relieve(target, this.#stop.signal));
   }
 

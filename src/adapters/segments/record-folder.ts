@@ -7,6 +7,7 @@ import type { RecordStoreDependencies } from './record-store-options.ts';
 export interface RecordFolderConfiguration {
   readonly directory: string;
   readonly maximumSizeBytes: number;
+  readonly maximumCount?: number | undefined;
   readonly highWatermark: number;
   readonly lowWatermark: number;
   readonly minimumAgeSeconds: number;
@@ -40,6 +41,7 @@ export class RecordFolder {
         {
           directory: join(directory, 'segments'),
           maximumSizeBytes,
+          maximumCount: configuration.maximumCount,
           highWatermark: configuration.highWatermark,
           lowWatermark: configuration.lowWatermark,
           minimumAgeMilliseconds: configuration.minimumAgeSeconds * 1000,

@@ -9,7 +9,9 @@ export interface RecordStoreOptions {
   readonly directory: string;
   /** Greatest number of bytes on the disk, those under way included. */
   readonly maximumSizeBytes: number;
-  /** Part of it at which cleaning begins, and part down to which it cleans. */
+  /** Greatest number of records, those under way not counted; undefined for any number. */
+  readonly maximumCount?: number | undefined;
+  /** Part of both at which cleaning begins, and part down to which it cleans. */
   readonly highWatermark: number;
   readonly lowWatermark: number;
   /** Records used within so many milliseconds are not evicted. */

@@ -186,7 +186,7 @@ export class RecordStore implements LogOwner {
    * @returns undefined where there was room. @throws RESOURCE_EXHAUSTED when there is none to be had.
    */
   reserve(bytes: number): Promise<void> | undefined {
-    if (this.#state.usedBytes + bytes > this.#state.admissionBytes) return this.#housekeeping.makeRoom(bytes);
+    if (!this.#state.hasRoomFor(bytes)) return this.#housekeeping.makeRoom(bytes);
     this.#state.reservedBytes += bytes;
     this.#housekeeping.consider();
     return undefined;

@@ -8,7 +8,7 @@ import { newRecordKey, type RecordKey } from './record-key.ts';
 import type { Segment } from './segment.ts';
 import type { SegmentLog } from './segment-log.ts';
 import { scanSegment } from './segment-scan.ts';
-import type { StoreState } from './store-state.ts';
+import type { StoreLevel, StoreState } from './store-state.ts';
 
 /** A segment is compacted before anything is evicted when so much of it is unused: it costs little to get it back. */
 const CHEAP_DEAD_PART = 0.4;
@@ -21,6 +21,9 @@ const BATCH = 512;
 const MOVE_BYTES = 4 * 1024 * 1024;
 
 const NO_BYTES = new Uint8Array(0);
+
+/** Is told of a record that was evicted: its bytes on the disk, and when it was last used, in seconds. */
+export type Evicted = (bytes: number, lastUseSeconds: number) => void;
 
 /** What cleaning needs of the store beside its state. */
 export interface CleanerHost {
@@ -48,31 +51,37 @@ export class StoreCleaner {
 
   /** Whether enough is used, or lies unused in segments, for cleaning to begin. */
   get isNeeded(): boolean {
-    const { options, segments, usedBytes, highBytes } = this.#state;
-    if (usedBytes > highBytes) return true;
+    const { options, segments, high } = this.#state;
+    if (this.#state.isAbove(high)) return true;
     const dead = segments.totalBytes - segments.liveBytes;
     return dead > options.segmentBytes * 4 && dead > segments.totalBytes / 2;
   }
 
-  /** Cleans until no more than `targetBytes` are used, or nothing more can be done. */
-  async clean(targetBytes: number, signal: AbortSignal): Promise<void> {
+  /**
+   * Cleans until there is no more than `target`, or nothing more can be done.
+   *
+   * @param evicted hears of every record that is evicted.
+   */
+  async clean(target: StoreLevel, signal: AbortSignal, evicted?: Evicted): Promise<void> {
     const state = this.#state;
     let evictable = true;
     while (!signal.aborted) {
+      const excess = state.usedBytes - target.bytes;
       // Once twice what is wanted lies unused, it is got back even at a higher price, rather than evict more.
       const dead = state.segments.totalBytes - state.segments.liveBytes;
-      const plenty = dead > 2 * (state.usedBytes - targetBytes);
+      const plenty = dead > 2 * excess && state.index.count <= target.count;
       const cheap = this.#victim(plenty ? FAIR_DEAD_PART : CHEAP_DEAD_PART);
-      if (state.usedBytes <= targetBytes && !this.isNeeded) return;
+      if (!state.isAbove(target) && !this.isNeeded) return;
       if (cheap !== undefined) {
         if (!(await this.#compact(cheap, signal))) return;
         continue;
       }
-      if (state.usedBytes <= targetBytes) return;
+      if (!state.isAbove(target)) return;
       if (evictable) {
-        evictable = await this.#evict(state.usedBytes - targetBytes);
+        evictable = await this.#evict(excess, state.index.count - target.count, evicted);
         if (evictable) continue;
       }
+      if (excess <= 0) return;
       const any = this.#victim(WORTHWHILE_DEAD_PART);
       if (any === undefined || !(await this.#compact(any, signal))) return;
     }
@@ -101,22 +110,25 @@ export class StoreCleaner {
     return best;
   }
 
-  /** Evicts one batch, of about so many bytes. @returns whether anything could be evicted. */
-  async #evict(bytes: number): Promise<boolean> {
+  /** Evicts one batch, of about so many bytes and so many records. @returns whether anything could be evicted. */
+  async #evict(bytes: number, count: number, heard?: Evicted): Promise<boolean> {
     const { index, dependencies } = this.#state;
     const youngest = this.#youngestEvictable();
     const files: RecordKey[] = [];
     let freed = 0;
     let evicted = 0;
     let looked = 0;
-    for (let id = index.oldest(); id >= 0 && freed < bytes && evicted < BATCH; ) {
-      if (index.lastUseOf(id) > youngest) break;
+    for (let id = index.oldest(); id >= 0 && (freed < bytes || evicted < count) && evicted < BATCH; ) {
+      const lastUse = index.lastUseOf(id);
+      if (lastUse > youngest) break;
       const next = index.newerThan(id);
       const key = index.readKey(id, newRecordKey());
       if (dependencies.isPinned?.(key) !== true) {
         const external = index.segmentOf(id) === NO_SEGMENT;
-        freed += this.#state.forget(id);
+        const own = this.#state.forget(id);
+        freed += own;
         evicted += 1;
+        heard?.(own, lastUse);
         if (external) files.push(key);
         else this.#logRemoval(key);
       }
@@ -143,10 +155,10 @@ export class StoreCleaner {
    * Makes room on a disk that is full below the configured size, where nothing can be written, so that neither can a
    * segment be compacted: what may be evicted of the oldest segments goes with them, whenever it was used last.
    */
-  async relieve(targetBytes: number, signal: AbortSignal): Promise<void> {
-    await this.clean(targetBytes, signal);
+  async relieve(target: StoreLevel, signal: AbortSignal): Promise<void> {
+    await this.clean(target, signal);
     for (const segment of this.#state.segments.values()) {
-      if (this.#state.usedBytes <= targetBytes || signal.aborted) return;
+      if (!this.#state.isAbove(target) || signal.aborted) return;
       await this.#evictFrom(segment);
       await this.#compact(segment, signal);
     }

@@ -8,6 +8,12 @@ import type { SegmentTable } from './segment.ts';
 /** Compaction writes what is left of a segment before it removes it; eviction writes a few bytes for each record. */
 const HEADROOM_SEGMENTS = 2;
 
+/** How much there is of bytes on the disk and of records. */
+export interface StoreLevel {
+  readonly bytes: number;
+  readonly count: number;
+}
+
 /** What a record store knows and counts; shared by its parts, each of which does one thing with it. */
 export class StoreState {
   readonly options: RecordStoreOptions;
@@ -26,10 +32,10 @@ export class StoreState {
   /** Counts bytes written to segments. */
   appendedBytes = 0;
   /** What may be used before uploads have to wait: what compaction needs in passing is kept free. */
-  readonly admissionBytes: number;
+  readonly admission: StoreLevel;
   /** Where cleaning begins, and where it ends. */
-  readonly highBytes: number;
-  readonly lowBytes: number;
+  readonly high: StoreLevel;
+  readonly low: StoreLevel;
   readonly #key = newRecordKey();
 
   constructor(
@@ -44,10 +50,23 @@ export class StoreState {
     this.files = files;
     this.segments = segments;
     this.index = index;
-    const { maximumSizeBytes, segmentBytes, highWatermark, lowWatermark } = options;
-    this.admissionBytes = maximumSizeBytes - HEADROOM_SEGMENTS * segmentBytes;
-    this.highBytes = Math.min(maximumSizeBytes * highWatermark, this.admissionBytes * 0.98);
-    this.lowBytes = Math.min(maximumSizeBytes * lowWatermark, this.highBytes);
+    const { maximumSizeBytes, maximumCount, segmentBytes, highWatermark, lowWatermark } = options;
+    const count = maximumCount ?? Number.POSITIVE_INFINITY;
+    const admissionBytes = maximumSizeBytes - HEADROOM_SEGMENTS * segmentBytes;
+    const highBytes = Math.min(maximumSizeBytes * highWatermark, admissionBytes * 0.98);
+    this.admission = { bytes: admissionBytes, count };
+    this.high = { bytes: highBytes, count: count * highWatermark };
+    this.low = { bytes: Math.min(maximumSizeBytes * lowWatermark, highBytes), count: count * lowWatermark };
+  }
+
+  /** Whether there is room for one more record. */
+  hasRoomFor(bytes: number): boolean {
+    return this.usedBytes + bytes <= this.admission.bytes && this.index.count < this.admission.count;
+  }
+
+  /** Whether more is there than this. */
+  isAbove(level: StoreLevel): boolean {
+    return this.usedBytes > level.bytes || this.index.count > level.count;
   }
 
   /** Bytes on the disk, those under way included. */

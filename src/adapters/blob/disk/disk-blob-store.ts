@@ -105,6 +105,7 @@ export class DiskBlobStore implements BlobStore, BlobWriters, BlobPins {
         {
           directory: join(directory, 'segments'),
           maximumSizeBytes,
+          maximumCount: configuration.maximumCount,
           highWatermark: configuration.highWatermark,
           lowWatermark: configuration.lowWatermark,
           minimumAgeMilliseconds: configuration.minimumAgeSeconds * 1000,

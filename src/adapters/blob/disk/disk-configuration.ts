@@ -2,29 +2,30 @@ import { z } from 'zod';
 
 const GIBIBYTE = 1024 ** 3;
 
-/** What stores on disk have in common, blobs and action cache alike. */
-export const diskStoreShape = {
-  kind: z.literal('disk'),
-  directory: z
-    .string()
+/** What stores that evict have in common. */
+export const evictionShape = {
+  maximumCount: z
+    .int()
     .min(1)
+    .optional()
     .describe(
-      'Folder of this store alone; made where it is not there. Has no default. A second process that opens it is refused.',
+      'Greatest number of entries, uploads under way included; default none. Eviction and refusal are as with ' +
+        'maximumSizeBytes, whichever is reached first.',
     ),
   highWatermark: z
     .number()
     .gt(0)
     .max(1)
     .default(0.95)
-    .describe('Part of maximumSizeBytes at which cleaning begins in the background; default 0.95.'),
+    .describe('Part of maximumSizeBytes and of maximumCount at which cleaning begins in the background; default 0.95.'),
   lowWatermark: z
     .number()
     .gt(0)
     .max(1)
     .default(0.85)
     .describe(
-      'Part of maximumSizeBytes down to which it cleans, the least recently used first; default 0.85. Closer to ' +
-        'highWatermark, it cleans more often and less at a time.',
+      'Part of them down to which it cleans, the least recently used first; default 0.85. Closer to highWatermark, it ' +
+        'cleans more often and less at a time.',
     ),
   minimumAgeSeconds: z
     .number()
@@ -34,6 +35,18 @@ export const diskStoreShape = {
       'What was used within so many seconds is not evicted; default 60. Longer protects what builds are using now, but ' +
         'when everything is younger than this, uploads are refused with RESOURCE_EXHAUSTED.',
     ),
+};
+
+/** What stores on disk have in common, blobs and action cache alike. */
+export const diskStoreShape = {
+  kind: z.literal('disk'),
+  directory: z
+    .string()
+    .min(1)
+    .describe(
+      'Folder of this store alone; made where it is not there. Has no default. A second process that opens it is refused.',
+    ),
+  ...evictionShape,
   durability: z
     .enum(['none', 'sync'])
     .default('none')

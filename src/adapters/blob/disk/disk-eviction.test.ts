@@ -184,3 +184,33 @@ describe('eviction from disk', () => {
     expect(readdirSync(join(directory, 'tmp'))).toEqual([]);
   });
 });
+
+describe('eviction from disk by count', () => {
+  test.each([
+    ['small', 500],
+    ['large', 200_000],
+  ])('there are never more %s blobs than maximumCount, and the least recently used go', async (_, bytes) => {
+    await store.close();
+    store = await open({ maximumCount: 20, maximumSizeBytes: 64 * MEBIBYTE });
+    const digests: Digest[] = [];
+    for (let i = 0; i < 60; i++) {
+      digests.push(...(await fill(1, bytes, i)));
+      expect(store.count).toBeLessThanOrEqual(20);
+    }
+    const kept = await stored(digests);
+    expect(kept.length).toBeGreaterThanOrEqual(16);
+    expect(kept).toEqual(digests.slice(-kept.length));
+  });
+
+  test('when nothing may be evicted one blob more is refused, by name of the limit', async () => {
+    await store.close();
+    store = await open({ maximumCount: 5, minimumAgeSeconds: 3600 });
+    const digests = await fill(5, 100);
+    const data = someBytes(100, 90);
+    await expect(store.write(digestOf(data), data, signal)).rejects.toMatchObject({
+      code: StatusCode.RESOURCE_EXHAUSTED,
+      message: expect.stringContaining('maximumCount'),
+    });
+    expect(await stored(digests)).toEqual(digests);
+  });
+});

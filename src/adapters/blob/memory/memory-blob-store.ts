@@ -2,6 +2,7 @@ import { type Digest, digestKey, isEmptyDigest } from '../../../domain/digest.ts
 import { DigestVerifier, verifyBlob } from '../../../domain/digest-verifier.ts';
 import { StatusCode } from '../../../domain/status-code.ts';
 import { notFound, resourceExhausted, StatusError } from '../../../domain/status-error.ts';
+import type { BlobListing, ListedBlob } from '../../../ports/blob-listing.ts';
 import type { BlobPins } from '../../../ports/blob-pins.ts';
 import type { BlobStore, ByteRange } from '../../../ports/blob-store.ts';
 import type { BlobWriter, BlobWriters } from '../../../ports/blob-writers.ts';
@@ -9,15 +10,20 @@ import { PinTable } from '../pin-table.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 
+interface StoredBlob {
+  readonly digest: Digest;
+  readonly data: Uint8Array;
+}
+
 /**
  * Blobs in memory, the least recently used dropped beyond a total size.
  *
  * What uploads under way have sent counts towards the total, so that memory stays bounded whatever clients do.
  */
-export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins {
+export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobListing {
   readonly #limit: number;
   /** In order of use, the oldest first. */
-  readonly #blobs = new Map<string, Uint8Array>();
+  readonly #blobs = new Map<string, StoredBlob>();
   readonly #pins = new PinTable();
   #storedBytes = 0;
   #reservedBytes = 0;
@@ -95,6 +101,13 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins {
     this.#remove(digestKey(digest));
   }
 
+  async *list(signal: AbortSignal): AsyncGenerator<ListedBlob> {
+    for (const { digest } of this.#blobs.values()) {
+      signal.throwIfAborted();
+      yield { digest, storedAt: undefined };
+    }
+  }
+
   async openWriter(digest: Digest, signal: AbortSignal): Promise<BlobWriter> {
     signal.throwIfAborted();
     if (digest.sizeBytes > this.#limit) throw this.#noRoom(digest);
@@ -132,11 +145,11 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins {
   }
 
   #touch(key: string): Uint8Array | undefined {
-    const data = this.#blobs.get(key);
-    if (data === undefined) return undefined;
+    const blob = this.#blobs.get(key);
+    if (blob === undefined) return undefined;
     this.#blobs.delete(key);
-    this.#blobs.set(key, data);
-    return data;
+    this.#blobs.set(key, blob);
+    return blob.data;
   }
 
   /** Makes room for so many bytes of a blob and counts them as under way. */
@@ -153,7 +166,7 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins {
   }
 
   #publish(digest: Digest, data: Uint8Array): void {
-    this.#blobs.set(digestKey(digest), data);
+    this.#blobs.set(digestKey(digest), { digest, data });
     this.#storedBytes += data.byteLength;
   }
 
@@ -165,10 +178,10 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins {
   }
 
   #remove(key: string): void {
-    const data = this.#blobs.get(key);
-    if (data === undefined) return;
+    const blob = this.#blobs.get(key);
+    if (blob === undefined) return;
     this.#blobs.delete(key);
-    this.#storedBytes -= data.byteLength;
+    this.#storedBytes -= blob.data.byteLength;
   }
 }
 

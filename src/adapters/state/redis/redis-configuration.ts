@@ -7,79 +7,98 @@ const ADDRESS = /^(?:\[([0-9A-Fa-f:.]+)\]|([^\s:[\]]+))(?::([0-9]{1,5}))?$/;
 const DEFAULT_PORT = 6379;
 const MEBIBYTE = 1024 ** 2;
 
+/** What everything that stands on a Redis is told of it. */
+export const redisServerShape = {
+  mode: z
+    .enum(['single', 'sentinel', 'cluster'])
+    .default('single')
+    .describe(
+      '`single`, the default: the first address is the server. `sentinel`: the addresses are Sentinels, and another ' +
+        'primary is found when the one in use fails. `cluster`: the addresses are some nodes of a Redis Cluster.',
+    ),
+  addresses: z
+    .array(z.string().regex(ADDRESS, 'must be host, host:port or [IPv6 address]:port'))
+    .min(1)
+    .default(['127.0.0.1:6379'])
+    .describe('`host:port` each; default 127.0.0.1:6379.'),
+  sentinelName: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('The name under which the Sentinels know the primary; needed in mode sentinel.'),
+  sentinelPassword: z.string().min(1).optional().describe('Password of the Sentinels themselves; default none.'),
+  username: z.string().min(1).optional().describe("User of Redis' access control list; default its default user."),
+  password: z.string().min(1).optional().describe('Password; default none.'),
+  database: z
+    .int()
+    .min(0)
+    .max(65_535)
+    .default(0)
+    .describe('Number of the logical database; default 0, the only one that a cluster has.'),
+  keyPrefix: z
+    .string()
+    .regex(/^[^{}\s]*$/, 'must hold neither braces nor white space')
+    .default('warren:')
+    .describe('Begins every key; default `warren:`. Farms that share a Redis need different ones.'),
+  tls: z
+    .strictObject({
+      certificateAuthorityFile: z
+        .string()
+        .min(1)
+        .optional()
+        .describe("PEM file of the authorities that may sign Redis' certificate; default those of Node.js."),
+      certificateFile: z.string().min(1).optional().describe('PEM file of our own certificate; default none.'),
+      keyFile: z.string().min(1).optional().describe('PEM file of its key.'),
+      serverName: z
+        .string()
+        .min(1)
+        .optional()
+        .describe("The name that Redis' certificate must bear; default the address's host."),
+    })
+    .optional()
+    .describe('Encrypts the connection; `{}` is enough where the certificate is signed by a public authority.'),
+  batching: z
+    .enum(['corked', 'pipelined', 'separate'])
+    .default('corked')
+    .describe(
+      'What becomes of calls that are made at the same moment. `corked`, the default: they leave in one write. ' +
+        '`pipelined`: the client library makes one batch of them. `separate`: each is written by itself.',
+    ),
+  connectTimeoutSeconds: z.number().gt(0).max(300).default(5).describe('Longest time for connecting; default 5.'),
+  callTimeoutSeconds: z
+    .number()
+    .gt(0)
+    .max(300)
+    .default(10)
+    .describe(
+      'Longest time for one call, waiting for a reconnect included; default 10. Then callers get UNAVAILABLE and come ' +
+        'again. Shorter than a fail-over takes, each fail-over shows as errors.',
+    ),
+  maxPendingCalls: z
+    .int()
+    .min(1_000)
+    .default(50_000)
+    .describe('Calls under way at once; default 50 000. Beyond, callers get UNAVAILABLE at once.'),
+};
+
+export interface RedisServerConfiguration extends z.output<z.ZodObject<typeof redisServerShape>> {}
+
+/** What holds between the settings of a Redis. */
+export function checkRedisServer(context: z.core.ParsePayload<RedisServerConfiguration>): void {
+  const { mode, sentinelName, database, tls } = context.value;
+  const refuse = (path: string, message: string) =>
+    context.issues.push({ code: 'custom', input: context.value, path: [path], message });
+  if (mode === 'sentinel' && sentinelName === undefined) refuse('sentinelName', 'is needed in mode sentinel');
+  if (mode === 'cluster' && database !== 0) refuse('database', 'must be 0 in mode cluster');
+  if ((tls?.certificateFile === undefined) !== (tls?.keyFile === undefined)) {
+    refuse('tls', 'certificateFile and keyFile go together');
+  }
+}
+
 /** Configuration of Redis. Example: `{ addresses: ["redis.example:6379"], password: "${REDIS_PASSWORD}" }`. */
 export const redisSchema = z
   .strictObject({
-    mode: z
-      .enum(['single', 'sentinel', 'cluster'])
-      .default('single')
-      .describe(
-        '`single`, the default: the first address is the server. `sentinel`: the addresses are Sentinels, and another ' +
-          'primary is found when the one in use fails. `cluster`: the addresses are some nodes of a Redis Cluster.',
-      ),
-    addresses: z
-      .array(z.string().regex(ADDRESS, 'must be host, host:port or [IPv6 address]:port'))
-      .min(1)
-      .default(['127.0.0.1:6379'])
-      .describe('`host:port` each; default 127.0.0.1:6379.'),
-    sentinelName: z
-      .string()
-      .min(1)
-      .optional()
-      .describe('The name under which the Sentinels know the primary; needed in mode sentinel.'),
-    sentinelPassword: z.string().min(1).optional().describe('Password of the Sentinels themselves; default none.'),
-    username: z.string().min(1).optional().describe("User of Redis' access control list; default its default user."),
-    password: z.string().min(1).optional().describe('Password; default none.'),
-    database: z
-      .int()
-      .min(0)
-      .max(65_535)
-      .default(0)
-      .describe('Number of the logical database; default 0, the only one that a cluster has.'),
-    keyPrefix: z
-      .string()
-      .regex(/^[^{}\s]*$/, 'must hold neither braces nor white space')
-      .default('warren:')
-      .describe('Begins every key; default `warren:`. Farms that share a Redis need different ones.'),
-    tls: z
-      .strictObject({
-        certificateAuthorityFile: z
-          .string()
-          .min(1)
-          .optional()
-          .describe("PEM file of the authorities that may sign Redis' certificate; default those of Node.js."),
-        certificateFile: z.string().min(1).optional().describe('PEM file of our own certificate; default none.'),
-        keyFile: z.string().min(1).optional().describe('PEM file of its key.'),
-        serverName: z
-          .string()
-          .min(1)
-          .optional()
-          .describe("The name that Redis' certificate must bear; default the address's host."),
-      })
-      .optional()
-      .describe('Encrypts the connection; `{}` is enough where the certificate is signed by a public authority.'),
-    batching: z
-      .enum(['corked', 'pipelined', 'separate'])
-      .default('corked')
-      .describe(
-        'What becomes of calls that are made at the same moment. `corked`, the default: they leave in one write. ' +
-          '`pipelined`: the client library makes one batch of them. `separate`: each is written by itself.',
-      ),
-    connectTimeoutSeconds: z.number().gt(0).max(300).default(5).describe('Longest time for connecting; default 5.'),
-    callTimeoutSeconds: z
-      .number()
-      .gt(0)
-      .max(300)
-      .default(10)
-      .describe(
-        'Longest time for one call, waiting for a reconnect included; default 10. Then callers get UNAVAILABLE and come ' +
-          'again. Shorter than a fail-over takes, each fail-over shows as errors.',
-      ),
-    maxPendingCalls: z
-      .int()
-      .min(1_000)
-      .default(50_000)
-      .describe('Calls under way at once; default 50 000. Beyond, callers get UNAVAILABLE at once.'),
+    ...redisServerShape,
     maxUnfinishedJobs: z
       .int()
       .min(256)
@@ -107,18 +126,7 @@ export const redisSchema = z
       .default(100_000)
       .describe('Bots of one instance at once; default 100 000. Beyond, they are refused with RESOURCE_EXHAUSTED.'),
   })
-  .refine(({ mode, sentinelName }) => mode !== 'sentinel' || sentinelName !== undefined, {
-    path: ['sentinelName'],
-    message: 'is needed in mode sentinel',
-  })
-  .refine(({ mode, database }) => mode !== 'cluster' || database === 0, {
-    path: ['database'],
-    message: 'must be 0 in mode cluster',
-  })
-  .refine(({ tls }) => (tls?.certificateFile === undefined) === (tls?.keyFile === undefined), {
-    path: ['tls'],
-    message: 'certificateFile and keyFile go together',
-  })
+  .check(checkRedisServer)
   .describe('Redis, which holds what is true of jobs and bots.');
 
 export type RedisConfiguration = z.infer<typeof redisSchema>;
@@ -129,7 +137,7 @@ export type RedisConfiguration = z.infer<typeof redisSchema>;
  * @throws when a file of `tls` can't be read.
  */
 export async function redisConnectionOptions(
-  configuration: RedisConfiguration,
+  configuration: RedisServerConfiguration,
 ): Promise<Omit<RedisConnectionOptions, 'connectionName' | 'random' | 'logger'>> {
   return {
     mode: configuration.mode,
@@ -147,7 +155,7 @@ export async function redisConnectionOptions(
   };
 }
 
-async function readTls(tls: RedisConfiguration['tls']): Promise<ConnectionOptions | undefined> {
+async function readTls(tls: RedisServerConfiguration['tls']): Promise<ConnectionOptions | undefined> {
   if (tls === undefined) return undefined;
   const { certificateAuthorityFile, certificateFile, keyFile, serverName } = tls;
   return {

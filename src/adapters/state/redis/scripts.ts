@@ -45,6 +45,16 @@ const SCRIPT_NAMES = [
   'log-follow',
   'log-readers',
   'share-secret',
+  'blob-touch',
+  'blob-reserve',
+  'blob-commit',
+  'blob-drop',
+  'blob-claim',
+  'blob-restore',
+  'blob-reclaim',
+  'blob-oldest',
+  'blob-scan',
+  'blob-totals',
 ] as const;
 
 export type ScriptName = (typeof SCRIPT_NAMES)[number];
@@ -59,6 +69,7 @@ const GROWING: ReadonlySet<ScriptName> = new Set([
   'asset-put',
   'log-create',
   'log-append',
+  'blob-reserve',
 ]);
 
 /** From this version on a script can say that it may run when memory is full. */

@@ -1,0 +1,61 @@
+/** How full a store is. */
+export interface StoreUsage {
+  readonly entries: number;
+  readonly bytes: number;
+  readonly maximumBytes: number;
+  /** Undefined where there is no limit on how many. */
+  readonly maximumEntries: number | undefined;
+}
+
+/** What a cleaning has evicted, or would evict. */
+export interface CleaningReport {
+  readonly entries: number;
+  readonly bytes: number;
+  /** When the entry of them that was used least recently was used, and when the last one, in milliseconds since the epoch. */
+  readonly oldestUse: number | undefined;
+  readonly newestUse: number | undefined;
+}
+
+/**
+ * Where an index and its store do not agree about an entry.
+ *
+ * - `lost`: the index has it, the store does not.
+ * - `damaged`: the store has bytes that are not those that were stored.
+ * - `unknown`: the store has it, the index does not.
+ */
+export interface IndexDifference {
+  readonly what: 'lost' | 'damaged' | 'unknown';
+  /** The entry as people know it: the digest of a blob. */
+  readonly entry: string;
+}
+
+/** How an index was made to agree with its store. */
+export interface RebuildReport {
+  /** Entries that the index has now. */
+  readonly entries: number;
+  readonly bytes: number;
+  /** Entries that were put in, and that were taken out. */
+  readonly added: number;
+  readonly removed: number;
+  /** Whether the store could list what it has; without, nothing could be added. */
+  readonly listed: boolean;
+}
+
+/** What an operator can do about a store that has an index, while it serves. */
+export interface StoreMaintenance {
+  usage(signal: AbortSignal): Promise<StoreUsage>;
+
+  /**
+   * Evicts what was used least recently, down to the low watermark or to `targetBytes`. What is younger than the minimum
+   * age, or needed by an unfinished job, stays.
+   *
+   * @param dryRun to evict nothing and tell what would go now.
+   */
+  clean(targetBytes: number | undefined, dryRun: boolean, signal: AbortSignal): Promise<CleaningReport>;
+
+  /** Holds index and store against each other, in both directions where the store can list what it has. */
+  check(signal: AbortSignal): AsyncIterable<IndexDifference>;
+
+  /** Makes the index agree with the store. */
+  rebuild(signal: AbortSignal): Promise<RebuildReport>;
+}
