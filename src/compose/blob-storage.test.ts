@@ -19,7 +19,8 @@ const dependencies = {
   logger: silentLogger,
   random: () => 0.5,
 };
-const open = (configuration: unknown) => openBlobStore(blobStoreSchema.parse(configuration), dependencies, signal);
+const open = (configuration: unknown) =>
+  openBlobStore(blobStoreSchema.parse(configuration), ['blobs'], dependencies, signal);
 
 let folder: string;
 const disk = (name: string) => ({ kind: 'disk', directory: join(folder, name), maximumSizeBytes: 64 * 1024 * 1024 });

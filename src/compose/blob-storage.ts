@@ -15,12 +15,14 @@ import { TieredBlobStore } from '../adapters/blob/tiered-blob-store.ts';
 import { VerifyingBlobStore } from '../adapters/blob/verifying-blob-store.ts';
 import { Retrier } from '../adapters/grpc-client/retrier.ts';
 import { type ActionCacheConfiguration, type BlobStoreConfiguration, partsOf } from '../config/blob-storage-schema.ts';
+import { formatPath } from '../config/configuration-error.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { IdGenerator, Random } from '../lib/ids.ts';
 import type { Logger } from '../lib/log.ts';
 import type { ActionCacheStore } from '../ports/action-cache-store.ts';
 import type { BlobBackend } from '../ports/blob-backend.ts';
 import type { BlobListing } from '../ports/blob-listing.ts';
+import type { StoreMaintenance } from '../ports/store-maintenance.ts';
 import { openIndexedBlobs } from './indexed-blobs.ts';
 import { openRemoteServer } from './remote-server.ts';
 
@@ -31,11 +33,20 @@ export interface StorageDependencies {
   readonly random: Random;
 }
 
+/** A store that has an index, and can be looked after. */
+export interface MaintainedStore {
+  /** Where it is in the configuration, such as `blobs.fast`. */
+  readonly path: string;
+  readonly maintenance: StoreMaintenance;
+}
+
 /** An opened store of blobs, with all that it is put together from. */
 export interface OpenedBlobStore {
   readonly blobs: BlobBackend;
   /** What the store has, where it can tell. */
   readonly listing?: BlobListing | undefined;
+  /** Those of it and its parts that an operator can look after. */
+  readonly maintained: readonly MaintainedStore[];
   /** Bytes stored now on this machine or under an index of ours; what other servers store is not counted. */
   storedBytes(): number;
   /** The most that there may be of them; 0 where everything is on other servers. */
@@ -47,28 +58,38 @@ export interface OpenedBlobStore {
 /** An opened action cache. */
 export interface OpenedActionCache {
   readonly store: ActionCacheStore;
+  /** Undefined where it has no index of its own. */
+  readonly maintenance?: StoreMaintenance;
   close(): Promise<void>;
 }
 
 /**
  * Opens the store that a configuration names, the innermost first. What was opened is closed again where one part fails.
  *
+ * @param path where it is in the whole configuration.
  * @throws DirectoryLockedError when another process has a folder; ConfigurationError for a file that can't be read.
  */
 export async function openBlobStore(
   configuration: BlobStoreConfiguration,
+  path: readonly PropertyKey[],
   dependencies: StorageDependencies,
   signal: AbortSignal,
 ): Promise<OpenedBlobStore> {
   const parts: OpenedBlobStore[] = [];
   try {
-    for (const { store } of partsOf(configuration)) parts.push(await openBlobStore(store, dependencies, signal));
+    for (const part of partsOf(configuration)) {
+      parts.push(await openBlobStore(part.store, [...path, ...part.path], dependencies, signal));
+    }
     const own = await assemble(configuration, parts, dependencies, signal);
     // What is under an index counts once.
     const counted = configuration.kind === 'indexed' ? [] : parts;
     return {
       blobs: own.blobs,
       listing: own.listing,
+      maintained: [
+        ...(own.maintenance === undefined ? [] : [{ path: formatPath(path), maintenance: own.maintenance }]),
+        ...parts.flatMap((part) => part.maintained),
+      ],
       storedBytes: () => counted.reduce((sum, part) => sum + part.storedBytes(), own.storedBytes?.() ?? 0),
       maximumBytes: counted.reduce((sum, part) => sum + part.maximumBytes, own.maximumBytes ?? 0),
       close: (force) => closeInTurn([(each) => own.close?.(each), ...closersOf(parts)], force),
@@ -82,9 +103,10 @@ export async function openBlobStore(
 }
 
 /** A store without its parts: what it adds to them. */
-export interface OwnPart {
+interface OwnPart {
   readonly blobs: BlobBackend;
   readonly listing?: BlobListing | undefined;
+  readonly maintenance?: StoreMaintenance;
   readonly storedBytes?: () => number;
   readonly maximumBytes?: number;
   readonly close?: (force: AbortSignal) => Promise<void> | void;
@@ -103,7 +125,8 @@ async function assemble(
     case 'disk': {
       const blobs = await DiskBlobStore.open(configuration, dependencies, signal);
       const maximumBytes = configuration.maximumSizeBytes;
-      return { blobs, maximumBytes, storedBytes: () => blobs.usedBytes, close: () => blobs.close() };
+      const { maintenance } = blobs;
+      return { blobs, maintenance, maximumBytes, storedBytes: () => blobs.usedBytes, close: () => blobs.close() };
     }
     case 'memory': {
       const maximumBytes = configuration.maximumSizeBytes;
@@ -179,7 +202,7 @@ export async function openActionCache(
   switch (configuration.kind) {
     case 'disk': {
       const store = await DiskActionCacheStore.open(configuration, dependencies, signal);
-      return { store, close: () => store.close() };
+      return { store, maintenance: store.maintenance, close: () => store.close() };
     }
     case 'memory':
       return { store: new MemoryActionCacheStore(configuration.maximumSizeBytes), close: async () => {} };

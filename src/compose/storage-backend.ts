@@ -1,9 +1,18 @@
 import { ResumableUploads } from '../adapters/upload/resumable-uploads.ts';
+import type { ActionCacheConfiguration, BlobStoreConfiguration } from '../config/blob-storage-schema.ts';
+import { formatPath } from '../config/configuration-error.ts';
 import type { ReplicaConfiguration } from '../config/replica-configuration.ts';
 import { CompletenessCheckingActionResults } from '../services/action-results.ts';
 import { type Instance, Instances } from '../services/instances.ts';
 import { type AssetBackend, openAssets } from './assets.ts';
-import { openActionCache, openBlobStore, type StorageDependencies } from './blob-storage.ts';
+import {
+  type MaintainedStore,
+  type OpenedActionCache,
+  type OpenedBlobStore,
+  openActionCache,
+  openBlobStore,
+  type StorageDependencies,
+} from './blob-storage.ts';
 import { type ActionCacheObserver, ObservedActionResults } from './observed-action-results.ts';
 
 /** The storage of one replica, opened, as its instances see it. */
@@ -11,11 +20,18 @@ export interface StorageBackend {
   readonly instances: Instances;
   /** Undefined where the replica has no part in them. */
   readonly assets: AssetBackend | undefined;
+  /** All stores that have an index, those of single instances too. */
+  readonly maintained: readonly MaintainedStore[];
   /** Bytes stored now. */
   storedBytes(): number;
   readonly maximumBytes: number;
   /** Lets what is under way reach its store, unless `force` is aborted. */
   close(force: AbortSignal): Promise<void>;
+}
+
+/** Blobs, and uploads into them. */
+interface BlobStorage extends OpenedBlobStore {
+  readonly uploads: ResumableUploads;
 }
 
 /** @throws DirectoryLockedError when another process has a folder; what was opened before is closed again. */
@@ -25,56 +41,105 @@ export async function openStorageBackend(
   actionCacheObserver: ActionCacheObserver,
   signal: AbortSignal,
 ): Promise<StorageBackend> {
-  const store = await openBlobStore(configuration.blobs, dependencies, signal);
-  const actionCache = await openActionCache(configuration.actionCache, dependencies, signal).catch(
-    async (cause: unknown) => {
-      await store.close(AbortSignal.abort());
-      throw cause;
-    },
-  );
-  const assets = await openAssetsOfRole(configuration, dependencies, signal).catch(async (cause: unknown) => {
-    await actionCache.close();
-    await store.close(AbortSignal.abort());
+  const opening = new StorageOpening(configuration, dependencies, signal);
+  try {
+    const sharedBlobs = await opening.blobs(configuration.blobs, ['blobs']);
+    const sharedResults = await opening.actionCache(configuration.actionCache, ['actionCache']);
+    const instances: Instance[] = [];
+    for (const [index, each] of configuration.instances.entries()) {
+      const path = ['instances', index];
+      const blobs = each.blobs === undefined ? sharedBlobs : await opening.blobs(each.blobs, [...path, 'blobs']);
+      const actionCache =
+        each.actionCache === undefined
+          ? sharedResults
+          : await opening.actionCache(each.actionCache, [...path, 'actionCache']);
+      instances.push({
+        name: each.name,
+        blobs: blobs.blobs,
+        pins: blobs.blobs,
+        uploads: blobs.uploads,
+        actionResults: new ObservedActionResults(
+          new CompletenessCheckingActionResults(actionCache.store, blobs.blobs, dependencies.logger),
+          actionCacheObserver,
+        ),
+        actionCacheUpdateEnabled: each.actionCacheUpdates,
+        executionEnabled: each.execution,
+      });
+    }
+    const assets = await opening.assets();
+    const { stores } = opening;
+    return {
+      instances: new Instances(instances),
+      assets,
+      maintained: opening.maintained,
+      storedBytes: () => stores.reduce((sum, store) => sum + store.storedBytes(), 0),
+      maximumBytes: stores.reduce((sum, store) => sum + store.maximumBytes, 0),
+      close: (force) => opening.close(force),
+    };
+  } catch (cause) {
+    await opening.close(AbortSignal.abort()).catch((failure: unknown) => {
+      dependencies.logger.warn({ err: failure }, 'storage could not be closed after a failed start');
+    });
     throw cause;
-  });
-  const uploads = new ResumableUploads(store.blobs, dependencies.clock, {
-    expiryMilliseconds: configuration.uploads.expirySeconds * 1_000,
-    maximumPartialBytes: configuration.uploads.maximumPartialBytes,
-    maximumPartialUploads: configuration.uploads.maximumPartialUploads,
-  });
-  const actionResults = new ObservedActionResults(
-    new CompletenessCheckingActionResults(actionCache.store, store.blobs, dependencies.logger),
-    actionCacheObserver,
-  );
-  const instances = configuration.instances.map(
-    (each): Instance => ({
-      name: each.name,
-      blobs: store.blobs,
-      pins: store.blobs,
-      uploads,
-      actionResults,
-      actionCacheUpdateEnabled: each.actionCacheUpdates,
-      executionEnabled: each.execution,
-    }),
-  );
-  return {
-    instances: new Instances(instances),
-    assets,
-    storedBytes: () => store.storedBytes(),
-    maximumBytes: store.maximumBytes,
-    async close(force) {
-      await assets?.close();
-      await uploads.close();
-      await actionCache.close();
-      await store.close(force);
-    },
-  };
+  }
 }
 
-async function openAssetsOfRole(
-  configuration: ReplicaConfiguration,
-  dependencies: StorageDependencies,
-  signal: AbortSignal,
-): Promise<AssetBackend | undefined> {
-  return configuration.roles.includes('asset') ? openAssets(configuration, dependencies, signal) : undefined;
+/** Opens one store after the other, and closes what it has opened, the last first. */
+class StorageOpening {
+  readonly stores: BlobStorage[] = [];
+  readonly maintained: MaintainedStore[] = [];
+  readonly #configuration: ReplicaConfiguration;
+  readonly #dependencies: StorageDependencies;
+  readonly #signal: AbortSignal;
+  readonly #closers: Array<(force: AbortSignal) => Promise<void>> = [];
+
+  constructor(configuration: ReplicaConfiguration, dependencies: StorageDependencies, signal: AbortSignal) {
+    this.#configuration = configuration;
+    this.#dependencies = dependencies;
+    this.#signal = signal;
+  }
+
+  async blobs(configuration: BlobStoreConfiguration, path: readonly PropertyKey[]): Promise<BlobStorage> {
+    const store = await openBlobStore(configuration, path, this.#dependencies, this.#signal);
+    this.#closers.push((force) => store.close(force));
+    const { expirySeconds, maximumPartialBytes, maximumPartialUploads } = this.#configuration.uploads;
+    const uploads = new ResumableUploads(store.blobs, this.#dependencies.clock, {
+      expiryMilliseconds: expirySeconds * 1_000,
+      maximumPartialBytes,
+      maximumPartialUploads,
+    });
+    this.#closers.push(() => uploads.close());
+    this.maintained.push(...store.maintained);
+    const storage = { ...store, uploads };
+    this.stores.push(storage);
+    return storage;
+  }
+
+  async actionCache(configuration: ActionCacheConfiguration, path: readonly PropertyKey[]): Promise<OpenedActionCache> {
+    const opened = await openActionCache(configuration, this.#dependencies, this.#signal);
+    this.#closers.push(() => opened.close());
+    const { maintenance } = opened;
+    if (maintenance !== undefined) this.maintained.push({ path: formatPath(path), maintenance });
+    return opened;
+  }
+
+  async assets(): Promise<AssetBackend | undefined> {
+    if (!this.#configuration.roles.includes('asset')) return undefined;
+    const assets = await openAssets(this.#configuration, this.#dependencies, this.#signal);
+    this.#closers.push(() => assets.close());
+    return assets;
+  }
+
+  /** Closes everything, also behind what fails. @throws the first failure. */
+  async close(force: AbortSignal): Promise<void> {
+    const failures: unknown[] = [];
+    for (const close of this.#closers.splice(0).reverse()) {
+      try {
+        await close(force);
+      } catch (cause) {
+        failures.push(cause);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  }
 }

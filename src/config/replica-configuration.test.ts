@@ -58,6 +58,15 @@ describe('the configuration of a replica', () => {
   it('refuses what does not go together, each with its path', () => {
     const doubled = { ...STORES, instances: [{ name: 'a' }, { name: 'a' }] };
     expect(pathsOf(doubled)).toEqual(['instances[1].name']);
+    const disk = { kind: 'disk', directory: '/data' };
+    const sameFolder = {
+      ...STORES,
+      instances: [
+        { name: 'a', blobs: disk },
+        { name: 'b', actionCache: disk },
+      ],
+    };
+    expect(pathsOf(sameFolder)).toEqual(['instances[1].actionCache.directory']);
     const tooLong = { ...STORES, limits: { maxBatchTotalBytes: 8 * 1024 * 1024 } };
     expect(pathsOf(tooLong)).toEqual(['server.maxReceiveMessageBytes']);
   });

@@ -6,7 +6,13 @@ import { redisSchema } from '../adapters/state/redis/redis-configuration.ts';
 import { uploadsSchema } from '../adapters/upload/uploads-configuration.ts';
 import { MAX_INSTANCE_NAME_LENGTH } from '../domain/instance-name.ts';
 import { assetsSchema } from './assets-schema.ts';
-import { actionCacheSchema, type BlobStoreConfiguration, blobStoreSchema, partsOf } from './blob-storage-schema.ts';
+import {
+  type ActionCacheConfiguration,
+  actionCacheSchema,
+  type BlobStoreConfiguration,
+  blobStoreSchema,
+  partsOf,
+} from './blob-storage-schema.ts';
 import { formatPath } from './configuration-error.ts';
 import { checkProcesses } from './process-checks.ts';
 import { platformSchema, schedulingSchema } from './scheduling-schema.ts';
@@ -30,6 +36,12 @@ const instanceSchema = z.strictObject({
       'Whether clients may write results into the action cache; default true. Those of bots are kept in any case.',
     ),
   execution: z.boolean().default(true).describe('Whether actions are run for this instance; default true.'),
+  blobs: blobStoreSchema
+    .optional()
+    .describe('Where the blobs of this instance are kept, with limits of its own; default where those of all are.'),
+  actionCache: actionCacheSchema
+    .optional()
+    .describe('Where its results of actions are kept; default where those of all are.'),
 });
 
 const limitsSchema = z
@@ -152,8 +164,14 @@ function checkReplica(context: z.core.ParsePayload<z.output<z.ZodObject<typeof r
       message: `must be at least ${BATCH_OVERHEAD_BYTES} above limits.maxBatchTotalBytes (${limits.maxBatchTotalBytes})`,
     });
   }
-  const folders = foldersOf(blobs, ['blobs']);
-  if (actionCache.kind === 'disk') folders.push({ path: ['actionCache', 'directory'], folder: actionCache.directory });
+  const folders = [
+    ...foldersOf(blobs, ['blobs']),
+    ...actionCacheFolders(actionCache, ['actionCache']),
+    ...instances.flatMap((each, index) => [
+      ...(each.blobs === undefined ? [] : foldersOf(each.blobs, ['instances', index, 'blobs'])),
+      ...actionCacheFolders(each.actionCache, ['instances', index, 'actionCache']),
+    ]),
+  ];
   if (assets?.kind === 'disk') folders.push({ path: ['assets', 'directory'], folder: assets.directory });
   for (const [index, { path, folder }] of folders.entries()) {
     const first = folders.findIndex((each) => resolve(each.folder) === resolve(folder));
@@ -188,4 +206,8 @@ interface Folder {
 function foldersOf(store: BlobStoreConfiguration, path: readonly PropertyKey[]): Folder[] {
   if (store.kind === 'disk') return [{ path: [...path, 'directory'], folder: store.directory }];
   return partsOf(store).flatMap((part) => foldersOf(part.store, [...path, ...part.path]));
+}
+
+function actionCacheFolders(store: ActionCacheConfiguration | undefined, path: readonly PropertyKey[]): Folder[] {
+  return store?.kind === 'disk' ? [{ path: [...path, 'directory'], folder: store.directory }] : [];
 }

@@ -78,7 +78,7 @@ async function ask(trusted: Name, shown: Name | undefined): Promise<unknown> {
     logger: silentLogger,
     random: () => 0,
   };
-  const store = await openBlobStore(configuration, dependencies, signal);
+  const store = await openBlobStore(configuration, ['blobs'], dependencies, signal);
   try {
     return await store.blobs.findMissing([digestOf(Buffer.from('it'))], signal);
   } finally {

@@ -1,11 +1,12 @@
 import { open } from 'node:fs/promises';
 import { resourceExhausted } from '../../domain/status-error.ts';
+import { linkSignals } from '../../lib/abort.ts';
 import type { Timer } from '../../lib/clock.ts';
 import { type KnownBytes, writeCheckpoint } from './checkpoint.ts';
 import type { SegmentLog } from './segment-log.ts';
-import { StoreCleaner } from './store-cleaner.ts';
+import { type Evicted, StoreCleaner } from './store-cleaner.ts';
 import { cleanMarkPath } from './store-recovery.ts';
-import type { StoreState } from './store-state.ts';
+import type { StoreLevel, StoreState } from './store-state.ts';
 
 /** A checkpoint is written once so much has been appended: reading that after a crash takes about a second. */
 const CHECKPOINT_BYTES = 256 * 1024 * 1024;
@@ -91,6 +92,12 @@ export class Housekeeping {
     this.#reliefDue = this.#now() + PAUSE_MILLISECONDS;
     const target = { bytes: this.#state.usedBytes * (1 - RELIEF_PART), count: Number.POSITIVE_INFINITY };
     void this.#enqueue(() => this.#cleaner.relieve(target, this.#stop.signal));
+  }
+
+  /** Cleans down to a level, in turn with what else is to be done. @param evicted hears of every record that is evicted. */
+  async clean(target: StoreLevel, evicted: Evicted, signal: AbortSignal): Promise<void> {
+    using link = linkSignals(signal, this.#stop.signal);
+    await this.#enqueue(() => this.#cleaner.clean(target, link.signal, evicted));
   }
 
   /** Gives the room of unused records back, without evicting anything, as far as it is worth the copying. */

@@ -29,8 +29,16 @@ export interface ExternalRecords {
   bytesOf(key: RecordKey): number;
   /** Removes the file. One that is not there is ignored. */
   remove(key: RecordKey): Promise<void>;
-  /** Every whole file that is there. Asked only after a stop that was not clean. */
-  list(): AsyncIterable<{ readonly key: RecordKey; readonly lastUseSeconds: number }>;
+  /**
+   * Every whole file that is there.
+   *
+   * @param onStranger is given the path of whatever else lies there.
+   */
+  list(
+    onStranger?: (path: string) => Promise<void>,
+  ): AsyncIterable<{ readonly key: RecordKey; readonly lastUseSeconds: number }>;
+  /** Reads a file and holds it against its checksums. */
+  verify(key: RecordKey, signal: AbortSignal): Promise<'whole' | 'lost' | 'damaged'>;
 }
 
 export interface RecordStoreDependencies {

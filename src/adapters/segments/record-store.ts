@@ -1,20 +1,19 @@
 import { StatusCode } from '../../domain/status-code.ts';
 import { StatusError } from '../../domain/status-error.ts';
-import { readAt, readAtOnce } from '../../lib/file-io.ts';
-import { FilePool, type PooledFile } from '../../lib/file-pool.ts';
+import { FilePool } from '../../lib/file-pool.ts';
 import { errorCode, isDiskFull, isNotFound } from '../../lib/file-system-error.ts';
+import type { StoreMaintenance } from '../../ports/store-maintenance.ts';
 import { Housekeeping } from './housekeeping.ts';
-import { decodeValue, PLACE_UNIT, RECORD_HEADER_BYTES, RecordKind, recordBytes } from './record-format.ts';
+import { decodeValue, RECORD_HEADER_BYTES, RecordKind, recordBytes } from './record-format.ts';
 import { NO_SEGMENT, RecordIndex } from './record-index.ts';
 import { newRecordKey, type RecordKey } from './record-key.ts';
+import { RecordMaintenance } from './record-maintenance.ts';
+import { readRecord } from './record-reading.ts';
 import type { RecordStoreDependencies, RecordStoreOptions } from './record-store-options.ts';
-import { type Segment, SegmentTable } from './segment.ts';
+import { SegmentTable } from './segment.ts';
 import { type LogOwner, type NewRecord, SegmentLog } from './segment-log.ts';
 import { type Recovered, recoverStore } from './store-recovery.ts';
 import { StoreState } from './store-state.ts';
-
-/** The longest record that is read without giving up the turn. */
-const READ_AT_ONCE_BYTES = 16 * 1024;
 
 /** A record may move while it is read; more often in a row than this it does not. */
 const READ_ATTEMPTS = 4;
@@ -97,7 +96,7 @@ export class RecordStore implements LogOwner {
       const place = index.offsetOf(id);
       const segment = segments.get(number);
       const record = Buffer.allocUnsafe(RECORD_HEADER_BYTES + index.lengthOf(id));
-      const failure = segment === undefined ? undefined : await this.#readRecord(segment, place, record);
+      const failure = segment === undefined ? undefined : await readRecord(this.#state.files, segment, place, record);
       const payload = failure === undefined ? decodeValue(record, number, place, key) : undefined;
       if (payload !== undefined) return payload;
       if (failure !== undefined && !isNotFound(failure) && errorCode(failure) !== 'EIO') throw failure;
@@ -165,9 +164,7 @@ export class RecordStore implements LogOwner {
       index.touch(id, this.#state.nowSeconds());
       return;
     }
-    index.insert(key, NO_SEGMENT, 0, 0, this.#state.nowSeconds());
-    this.#state.externalBytes += bytes;
-    this.#state.changes += 1;
+    this.#state.addExternal(key, this.#state.nowSeconds());
     this.#housekeeping.consider();
   }
 
@@ -204,6 +201,11 @@ export class RecordStore implements LogOwner {
   /** Gives the room of unused records back, without evicting anything, as far as it is worth the copying. */
   compact(signal: AbortSignal): Promise<void> {
     return this.#housekeeping.compact(signal);
+  }
+
+  /** What an operator can do about the store. @param nameOf says how people know a record. */
+  maintenance(nameOf: (key: RecordKey) => string): StoreMaintenance {
+    return new RecordMaintenance(this.#state, this.#housekeeping, (key) => this.remove(key), nameOf);
   }
 
   /** Ends cleaning and waits for what is being written; with a checkpoint, so that the next start is quick. */
@@ -270,29 +272,5 @@ export class RecordStore implements LogOwner {
 
   #logRemoval(key: RecordKey): void {
     this.#log.append(this.#removal(key)).catch(() => {});
-  }
-
-  /** @returns what went wrong, if anything. */
-  async #readRecord(segment: Segment, place: number, record: Buffer): Promise<unknown> {
-    const { files } = this.#state;
-    let file: PooledFile;
-    try {
-      const opened = files.acquire(segment.path);
-      file = opened instanceof Promise ? await opened : opened;
-    } catch (cause) {
-      return cause;
-    }
-    try {
-      const position = place * PLACE_UNIT;
-      // What is still being appended to was written a moment ago: the Action and Command of each Execute among it.
-      const atHand = !segment.sealed && record.byteLength <= READ_AT_ONCE_BYTES;
-      const bytes = atHand ? readAtOnce(file.fd, record, position) : await readAt(file.fd, record, position);
-      if (bytes < record.byteLength) record.fill(0);
-      return undefined;
-    } catch (cause) {
-      return cause;
-    } finally {
-      files.release(file);
-    }
   }
 }

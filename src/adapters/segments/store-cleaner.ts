@@ -113,7 +113,7 @@ export class StoreCleaner {
   /** Evicts one batch, of about so many bytes and so many records. @returns whether anything could be evicted. */
   async #evict(bytes: number, count: number, heard?: Evicted): Promise<boolean> {
     const { index, dependencies } = this.#state;
-    const youngest = this.#youngestEvictable();
+    const youngest = this.#state.youngestEvictable();
     const files: RecordKey[] = [];
     let freed = 0;
     let evicted = 0;
@@ -201,19 +201,13 @@ export class StoreCleaner {
   /** Evicts all of a segment that may be evicted. */
   async #evictFrom(segment: Segment): Promise<void> {
     const { index, dependencies } = this.#state;
-    const youngest = this.#youngestEvictable();
+    const youngest = this.#state.youngestEvictable();
     await scanSegment(segment, SEGMENT_HEADER_BYTES, segment.committedBytes, dependencies.certify, (record) => {
       const id = index.find(record.header.key);
       if (id < 0 || index.segmentOf(id) !== segment.number || index.offsetOf(id) !== record.place) return;
       if (index.lastUseOf(id) > youngest || dependencies.isPinned?.(record.header.key) === true) return;
       this.#state.forget(id);
     });
-  }
-
-  /** The latest use, in seconds, of what may be evicted. */
-  #youngestEvictable(): number {
-    const { options, dependencies } = this.#state;
-    return (dependencies.clock.now() - options.minimumAgeMilliseconds) / 1000;
   }
 
   async #move(segment: Segment, signal: AbortSignal): Promise<void> {

@@ -127,18 +127,20 @@ function apply(state: StoreState, segment: Segment, { header, place, payload }: 
   state.segments.addLive(segment.number, recordBytes(header.payloadLength));
 }
 
+async function removeStranger(state: StoreState, path: string): Promise<void> {
+  state.dependencies.logger.warn({ path }, 'removed a file that is not a whole blob');
+  await rm(path, { force: true, recursive: true });
+}
+
 /** Makes the index agree with the files that are there. */
 async function reconcileExternal(state: StoreState): Promise<void> {
   const { external } = state.dependencies;
   if (external === undefined) return;
   const present = new Set<number>();
-  for await (const { key, lastUseSeconds } of external.list()) {
+  for await (const { key, lastUseSeconds } of external.list((path) => removeStranger(state, path))) {
     let id = state.index.find(key);
     if (id >= 0 && state.index.segmentOf(id) !== NO_SEGMENT) continue;
-    if (id < 0) {
-      id = state.index.insert(key, NO_SEGMENT, 0, 0, lastUseSeconds);
-      state.externalBytes += external.bytesOf(key);
-    }
+    if (id < 0) id = state.addExternal(key, lastUseSeconds);
     present.add(id);
   }
   const key = newRecordKey();

@@ -1,7 +1,7 @@
 import type { FilePool } from '../../lib/file-pool.ts';
 import { recordBytes } from './record-format.ts';
 import { NO_SEGMENT, type RecordIndex } from './record-index.ts';
-import { newRecordKey } from './record-key.ts';
+import { newRecordKey, type RecordKey } from './record-key.ts';
 import type { RecordStoreDependencies, RecordStoreOptions } from './record-store-options.ts';
 import type { SegmentTable } from './segment.ts';
 
@@ -78,17 +78,30 @@ export class StoreState {
     return Math.floor(this.dependencies.clock.now() / 1000);
   }
 
+  /** The latest use, in seconds, of what may be evicted. */
+  youngestEvictable(): number {
+    return (this.dependencies.clock.now() - this.options.minimumAgeMilliseconds) / 1000;
+  }
+
+  /** Bytes on the disk of an entry. */
+  bytesOf(id: number): number {
+    if (this.index.segmentOf(id) !== NO_SEGMENT) return recordBytes(this.index.lengthOf(id));
+    return this.dependencies.external?.bytesOf(this.index.readKey(id, this.#key)) ?? 0;
+  }
+
+  /** Enters a file of its own that the index does not know. @returns its entry. */
+  addExternal(key: RecordKey, lastUseSeconds: number): number {
+    this.externalBytes += this.dependencies.external?.bytesOf(key) ?? 0;
+    this.changes += 1;
+    return this.index.insert(key, NO_SEGMENT, 0, 0, lastUseSeconds);
+  }
+
   /** Takes an entry out of the index. @returns the bytes that it lay on: at once, or once its segment is compacted. */
   forget(id: number): number {
     const segment = this.index.segmentOf(id);
-    let bytes: number;
-    if (segment === NO_SEGMENT) {
-      bytes = this.dependencies.external?.bytesOf(this.index.readKey(id, this.#key)) ?? 0;
-      this.externalBytes -= bytes;
-    } else {
-      bytes = recordBytes(this.index.lengthOf(id));
-      this.segments.addLive(segment, -bytes);
-    }
+    const bytes = this.bytesOf(id);
+    if (segment === NO_SEGMENT) this.externalBytes -= bytes;
+    else this.segments.addLive(segment, -bytes);
     this.index.remove(id);
     this.changes += 1;
     return bytes;

@@ -3,9 +3,12 @@ import type { Clock } from '../../../lib/clock.ts';
 import type { Random } from '../../../lib/ids.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { ActionCacheStore } from '../../../ports/action-cache-store.ts';
+import type { StoreMaintenance } from '../../../ports/store-maintenance.ts';
 import { RecordFolder } from '../../segments/record-folder.ts';
-import { type RecordKey, textRecordKey } from '../../segments/record-key.ts';
+import { keyHash, type RecordKey, textRecordKey } from '../../segments/record-key.ts';
 import type { DiskActionCacheConfiguration } from './disk-configuration.ts';
+
+const KEY_HASH_CHARACTERS = 64;
 
 /** Results of actions in the segment files of a folder; see `RecordStore`. A damaged entry is a miss. */
 export class DiskActionCacheStore implements ActionCacheStore {
@@ -37,6 +40,11 @@ export class DiskActionCacheStore implements ActionCacheStore {
   /** Bytes on the disk. */
   get usedBytes(): number {
     return this.#folder.records.usedBytes;
+  }
+
+  /** What an operator can do about the store. Results are known by the hash of action digest and instance. */
+  get maintenance(): StoreMaintenance {
+    return this.#folder.records.maintenance((key) => `result ${keyHash(key, KEY_HASH_CHARACTERS)}`);
   }
 
   async get(instanceName: string, actionDigest: Digest, signal: AbortSignal): Promise<Uint8Array | undefined> {

@@ -4,7 +4,6 @@ import { readAt, syncDirectory } from '../../../lib/file-io.ts';
 import type { FilePool, PooledFile } from '../../../lib/file-pool.ts';
 import { errorCode, isNotFound } from '../../../lib/file-system-error.ts';
 import { KeyedLock } from '../../../lib/keyed-lock.ts';
-import type { Logger } from '../../../lib/log.ts';
 import {
   digestRecordKey,
   keyHash,
@@ -41,16 +40,14 @@ export class BlobFiles {
   readonly #directory: string;
   readonly #temporary: string;
   readonly #pool: () => FilePool;
-  readonly #logger: Logger;
   readonly #lock = new KeyedLock();
   #sequence = 0;
 
   /** @param pool gives the files held open for reading; known only once the record store is open. */
-  constructor(directory: string, pool: () => FilePool, logger: Logger) {
+  constructor(directory: string, pool: () => FilePool) {
     this.#directory = join(directory, 'files');
     this.#temporary = join(directory, 'tmp');
     this.#pool = pool;
-    this.#logger = logger;
   }
 
   /** Makes the folders and removes what an earlier process left half written. */
@@ -141,20 +138,35 @@ export class BlobFiles {
     }
   }
 
-  /** Every whole file that is there; removes those that are not whole. */
-  async *list(): AsyncGenerator<{ key: RecordKey; lastUseSeconds: number }> {
+  /** Reads a whole file and holds it against its checksums. */
+  async verify(key: RecordKey, signal: AbortSignal): Promise<'whole' | 'lost' | 'damaged'> {
+    try {
+      for await (const _ of this.read(key, 0, keySizeBytes(key), signal));
+      return 'whole';
+    } catch (cause) {
+      if (isNotFound(cause)) return 'lost';
+      if (cause instanceof DamagedFileError) return 'damaged';
+      throw cause;
+    }
+  }
+
+  /** Every whole file that is there. @param onStranger is given the path of whatever else lies there. */
+  async *list(
+    onStranger?: (path: string) => Promise<void>,
+  ): AsyncGenerator<{ key: RecordKey; lastUseSeconds: number }> {
     for (const folder of await readdir(this.#directory)) {
       for (const name of await readdir(join(this.#directory, folder))) {
         const path = join(this.#directory, folder, name);
         const match = FILE_NAME.exec(name);
         const [, hash = '', size, tag] = match ?? [];
         const key = digestRecordKey(hash, Number(size), Number(tag), newRecordKey());
-        const found = await stat(path);
+        // What is evicted meanwhile was no stranger.
+        const found = await stat(path).catch(notThere);
+        if (found === undefined) continue;
         if (match !== null && found.size === this.bytesOf(key)) {
           yield { key, lastUseSeconds: Math.floor(found.mtimeMs / 1000) };
         } else {
-          this.#logger.warn({ path }, 'removed a file that is not a whole blob');
-          await rm(path, { force: true, recursive: true });
+          await onStranger?.(path);
         }
       }
     }
@@ -196,4 +208,8 @@ export class BlobFiles {
     const hash = keyHash(key, HASH_CHARACTERS);
     return join(this.#directory, hash.slice(0, 2), `${hash}-${keySizeBytes(key)}-${keyTag(key)}`);
   }
+}
+
+function notThere(cause: unknown): undefined {
+  if (!isNotFound(cause)) throw cause;
 }

@@ -13,7 +13,15 @@ import type { Logger } from '../../../lib/log.ts';
 import type { BlobPins } from '../../../ports/blob-pins.ts';
 import type { BlobStore, ByteRange } from '../../../ports/blob-store.ts';
 import type { BlobWriter, BlobWriters } from '../../../ports/blob-writers.ts';
-import { digestRecordKey, keyHash, keyTag, newRecordKey, type RecordKey } from '../../segments/record-key.ts';
+import type { StoreMaintenance } from '../../../ports/store-maintenance.ts';
+import {
+  digestRecordKey,
+  keyHash,
+  keySizeBytes,
+  keyTag,
+  newRecordKey,
+  type RecordKey,
+} from '../../segments/record-key.ts';
 import { RecordStore } from '../../segments/record-store.ts';
 import { toStatusError } from '../../segments/segment-log.ts';
 import { PinTable } from '../pin-table.ts';
@@ -96,7 +104,7 @@ export class DiskBlobStore implements BlobStore, BlobWriters, BlobPins {
         if (records === undefined) throw new Error('the store is not open yet');
         return records.files;
       };
-      const files = new BlobFiles(directory, pool, dependencies.logger);
+      const files = new BlobFiles(directory, pool);
       const pins = new PinTable((digest) => keyText(recordKeyOf(digest)));
       const reading = new Map<string, number>();
       await files.prepare();
@@ -121,7 +129,8 @@ export class DiskBlobStore implements BlobStore, BlobWriters, BlobPins {
           external: {
             bytesOf: (key) => files.bytesOf(key),
             remove: (key) => files.remove(key, () => isKnown(key)),
-            list: () => files.list(),
+            list: (onStranger) => files.list(onStranger),
+            verify: (key, signal) => files.verify(key, signal),
           },
         },
         signal,
@@ -148,6 +157,11 @@ export class DiskBlobStore implements BlobStore, BlobWriters, BlobPins {
   /** Bytes on the disk, uploads under way included. */
   get usedBytes(): number {
     return this.#records.usedBytes;
+  }
+
+  /** What an operator can do about the store. */
+  get maintenance(): StoreMaintenance {
+    return this.#records.maintenance(blobName);
   }
 
   pin(owner: string, digests: Iterable<Digest>): void {
@@ -337,6 +351,14 @@ function recordKeyOf(digest: Digest): RecordKey {
 
 function keyText(key: RecordKey): string {
   return `${keyHash(key, HASH_CHARACTERS)} ${key[8]} ${key[9]}`;
+}
+
+/** The digest, as far as a key holds its hash whole; else as much of it as there is. */
+function blobName(key: RecordKey): string {
+  const digestFunction = digestFunctionByWireValue(keyTag(key));
+  const hash = keyHash(key, digestFunction?.hashLength ?? HASH_CHARACTERS);
+  if (digestFunction === undefined) return `${hash}/${keySizeBytes(key)}`;
+  return digestKey({ digestFunction, hash, sizeBytes: keySizeBytes(key) });
 }
 
 /** A blob proves itself: its hash is its key. */

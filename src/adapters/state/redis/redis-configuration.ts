@@ -129,8 +129,6 @@ export const redisSchema = z
   .check(checkRedisServer)
   .describe('Redis, which holds what is true of jobs and bots.');
 
-export type RedisConfiguration = z.infer<typeof redisSchema>;
-
 /**
  * What a connection needs of the configuration, its certificates read.
  *
