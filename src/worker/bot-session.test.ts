@@ -33,6 +33,7 @@ describe('BotSession', () => {
   let stop: AbortController;
   let ended: boolean;
   let healthy: boolean;
+  let lifetime: number;
 
   beforeEach(() => begin(1));
 
@@ -43,6 +44,7 @@ describe('BotSession', () => {
     running = new Map();
     ended = false;
     healthy = true;
+    lifetime = 20_000;
     stop = new AbortController();
     const starter = {
       start(leaseId: string, _payload: unknown, signal: AbortSignal) {
@@ -93,7 +95,7 @@ describe('BotSession', () => {
       report,
       timeoutMilliseconds,
       signal,
-      answer: (leases = []) => reply.resolve({ name, leases, expireTime: clock.now() + 20_000 }),
+      answer: (leases = []) => reply.resolve({ name, leases, expireTime: clock.now() + lifetime }),
       fail: (error) => reply.reject(error),
     });
     return reply.promise;
@@ -125,6 +127,18 @@ describe('BotSession', () => {
       ['update', 'main/1'],
     ]);
     expect(last().timeoutMilliseconds).toBeLessThanOrEqual(10_000);
+  });
+
+  it.each([
+    ['a short session', 4_000, 4_000],
+    ['a clock that is almost a session ahead', 300, 4_000],
+    ['a clock that is minutes ahead', -400_000, 10_000],
+    ['a clock that is minutes behind', 400_000, 30_000],
+  ])('with %s polls long enough to be given work', async (_what, left, expected) => {
+    lifetime = left;
+    last().answer();
+    await clock.advance(0);
+    expect(last().timeoutMilliseconds).toBe(expected);
   });
 
   it('polls again at once when the server held the call', async () => {

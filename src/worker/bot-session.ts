@@ -10,7 +10,10 @@ import type { HeldLeases } from './held-leases.ts';
 
 /** The call's deadline: the server waits for work for a part of it. */
 const LONGEST_POLL_MILLISECONDS = 30_000;
-const SHORTEST_POLL_MILLISECONDS = 1_000;
+/** Servers give no work to a call that ends before they can be sure that its answer arrives: Warren's within 3 seconds. */
+const SHORTEST_POLL_MILLISECONDS = 4_000;
+/** The deadline of a bot that takes nothing new. */
+const FAREWELL_MILLISECONDS = 1_000;
 /**
  * The deadline of CreateBotSession: too short for servers to hold the call, so that the session's name is known at once
  * and a bot that is stopped can say goodbye.
@@ -194,9 +197,12 @@ export class BotSession {
     return healthy ? 'ok' : 'unhealthy';
   }
 
-  /** A poll ends well before the session expires, so that a lost answer does not cost the session. */
+  /**
+   * A poll ends well before the session expires, so that a lost answer does not cost the session; unless sessions are so
+   * short, or clocks so far apart, that nothing would be given in the time left.
+   */
   #pollMilliseconds(): number {
-    if (this.#draining) return SHORTEST_POLL_MILLISECONDS;
+    if (this.#draining) return FAREWELL_MILLISECONDS;
     if (this.#expireTime === undefined) return LONGEST_POLL_MILLISECONDS;
     const half = (this.#expireTime - this.#clock.now()) / 2;
     if (!(half > 0)) return BLIND_POLL_MILLISECONDS;

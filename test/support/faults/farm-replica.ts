@@ -1,0 +1,140 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DelayingProxy } from '../delaying-proxy.ts';
+import { freePort } from '../free-port.ts';
+import { startProgram } from '../program.ts';
+import { type RunningServer, startServe } from '../serve.ts';
+
+/** Where a replica's state and work are. */
+export interface FarmServices {
+  readonly redisPort: number;
+  readonly rabbitmqPort: number;
+}
+
+export interface FarmReplicaOptions {
+  readonly name: string;
+  readonly folder: string;
+  readonly services: FarmServices;
+  /** The configuration, given the ports on this side of the replica's own links. */
+  readonly configure: (links: FarmServices) => object;
+  /** How far its clock is off, in milliseconds. Defaults to 0. */
+  readonly clockShift?: number;
+}
+
+/**
+ * One `warren serve` of a farm, with a link of its own on every side: to its callers, to Redis, to RabbitMQ. It can be
+ * killed, stopped, frozen and started anew at the same address, and each link cut, frozen and slowed.
+ */
+export class FarmReplica {
+  readonly name: string;
+  /** What its callers see of it. */
+  readonly front: DelayingProxy;
+  readonly redisLink: DelayingProxy;
+  readonly rabbitmqLink: DelayingProxy;
+  readonly #options: FarmReplicaOptions;
+  readonly #port: number;
+  readonly #ports: { readonly front: number } & FarmServices;
+  #server: RunningServer | undefined;
+  #log = '';
+
+  private constructor(options: FarmReplicaOptions, port: number, links: readonly DelayingProxy[], ports: number[]) {
+    const [front, redisLink, rabbitmqLink] = links as [DelayingProxy, DelayingProxy, DelayingProxy];
+    const [frontPort = 0, redisPort = 0, rabbitmqPort = 0] = ports;
+    this.name = options.name;
+    this.#options = options;
+    this.#port = port;
+    this.front = front;
+    this.redisLink = redisLink;
+    this.rabbitmqLink = rabbitmqLink;
+    this.#ports = { front: frontPort, redisPort, rabbitmqPort };
+  }
+
+  /** Lays its links. It does not run yet. */
+  static async create(options: FarmReplicaOptions): Promise<FarmReplica> {
+    const { redisPort, rabbitmqPort } = options.services;
+    const port = await freePort();
+    const links = [port, redisPort, rabbitmqPort].map(
+      (targetPort) => new DelayingProxy({ targetPort, delayMilliseconds: 0 }),
+    );
+    return new FarmReplica(options, port, links, await Promise.all(links.map((each) => each.listen())));
+  }
+
+  get links(): readonly DelayingProxy[] {
+    return [this.front, this.redisLink, this.rabbitmqLink];
+  }
+
+  /** `127.0.0.1:PORT`, on the far side of its front link. */
+  get address(): string {
+    return `127.0.0.1:${this.frontPort}`;
+  }
+
+  get frontPort(): number {
+    return this.#ports.front;
+  }
+
+  /** What it and those before it logged. */
+  get log(): string {
+    return this.#log + (this.#server?.stderr() ?? '');
+  }
+
+  async start(): Promise<void> {
+    const { folder, name, configure, clockShift = 0 } = this.#options;
+    const env = clockShift === 0 ? {} : { NODE_OPTIONS: `--import=file://${await shiftedClock(folder, clockShift)}` };
+    const server = { listen: `127.0.0.1:${this.#port}`, drainSeconds: 5 };
+    const configuration = { server, ...configure(this.#ports) };
+    this.#server = await startServe(folder, name, configuration, (args) => startProgram(args, env));
+  }
+
+  /** As an operator does. @returns the exit code. */
+  async terminate(): Promise<number | null> {
+    const server = this.#server;
+    if (server === undefined) return null;
+    const code = await server.stop();
+    this.#keepLog();
+    return code;
+  }
+
+  async kill(): Promise<void> {
+    await this.#server?.kill();
+    this.#keepLog();
+  }
+
+  freeze(): void {
+    this.#server?.signal('SIGSTOP');
+  }
+
+  wake(): void {
+    this.#server?.signal('SIGCONT');
+  }
+
+  async close(): Promise<void> {
+    this.wake();
+    await this.kill();
+    for (const link of this.links) await link.close();
+  }
+
+  #keepLog(): void {
+    this.#log += this.#server?.stderr() ?? '';
+    this.#server = undefined;
+  }
+}
+
+/** A module that, loaded first, puts a process' clock off by a time; the monotonic clock stays. */
+async function shiftedClock(folder: string, milliseconds: number): Promise<string> {
+  const file = join(folder, `shifted-clock-${milliseconds}.mjs`);
+  await writeFile(
+    file,
+    `const shift = ${milliseconds};
+const origin = performance.timeOrigin;
+Object.defineProperty(performance, 'timeOrigin', { get: () => origin + shift });
+const HostDate = Date;
+const now = () => HostDate.now() + shift;
+globalThis.Date = new Proxy(HostDate, {
+  construct: (target, args, newTarget) => Reflect.construct(target, args.length === 0 ? [now()] : args, newTarget),
+  apply: () => new HostDate(now()).toString(),
+  get: (target, key) => (key === 'now' ? now : Reflect.get(target, key)),
+});
+`,
+  );
+  return file;
+}

@@ -1,0 +1,226 @@
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { type Program, startProgram } from '../program.ts';
+import { RabbitmqServer } from '../rabbitmq-server.ts';
+import { SentinelGroup } from '../redis-sentinel.ts';
+import { RedisServer } from '../redis-server.ts';
+import { TcpBalancer } from '../tcp-balancer.ts';
+import { removeFolder, temporaryFolder } from '../throwaway-process.ts';
+import { WireClient } from '../wire-client.ts';
+import { AnsweringBot } from './answering-bot.ts';
+import { FarmReplica, type FarmServices } from './farm-replica.ts';
+
+/** The times of the farm, in seconds: short ones, so that what depends on them is seen in a test. */
+export const FARM_TIMES = { lease: 4, unserved: 15 } as const;
+
+/** How far the clocks of some replicas are off, in milliseconds. */
+const MINUTES_OFF = 7 * 60_000;
+
+const BOTS = 6;
+const BOT_PROPERTIES = [['pool', 'simulated']] as const;
+
+/** What asks for a simulated bot, and what asks for the real worker. */
+export const SIMULATED_PLATFORM = { properties: [{ name: 'pool', value: 'simulated' }] };
+export const WORKER_PLATFORM = { properties: [{ name: 'pool', value: 'real' }] };
+
+/** Clients that notice within seconds that a server has fallen silent, and come back as fast. */
+const PATIENCE = {
+  'grpc.keepalive_time_ms': 2_000,
+  'grpc.keepalive_timeout_ms': 2_000,
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.min_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 1_000,
+};
+
+export interface FaultFarmOptions {
+  readonly random: () => number;
+  /** Whether Redis is a primary and its replica under a Sentinel, which replicas then ask. Defaults to one with a log. */
+  readonly sentinel?: boolean;
+}
+
+/**
+ * A whole farm in processes of its own: two replicas for clients, two for bots, a storage, a broker, a Redis, a real
+ * worker and simulated bots. Some of its clocks are minutes off, ahead and behind.
+ */
+export class FaultFarm {
+  readonly random: () => number;
+  readonly redis: RedisServer | SentinelGroup;
+  readonly rabbitmq: RabbitmqServer;
+  readonly frontends: readonly FarmReplica[];
+  readonly botServers: readonly FarmReplica[];
+  readonly storage: FarmReplica;
+  readonly clients: readonly WireClient[];
+  readonly #botClients: readonly WireClient[];
+  readonly #folder: string;
+  readonly #balancer: TcpBalancer;
+  readonly #balancerPort: number;
+  #bots: AnsweringBot[] = [];
+  #worker: Program | undefined;
+
+  private constructor(parts: {
+    readonly random: () => number;
+    readonly redis: RedisServer | SentinelGroup;
+    readonly rabbitmq: RabbitmqServer;
+    readonly frontends: readonly FarmReplica[];
+    readonly botServers: readonly FarmReplica[];
+    readonly storage: FarmReplica;
+    readonly folder: string;
+    readonly balancer: TcpBalancer;
+    readonly balancerPort: number;
+  }) {
+    this.random = parts.random;
+    this.redis = parts.redis;
+    this.rabbitmq = parts.rabbitmq;
+    this.frontends = parts.frontends;
+    this.botServers = parts.botServers;
+    this.storage = parts.storage;
+    this.#folder = parts.folder;
+    this.#balancer = parts.balancer;
+    this.#balancerPort = parts.balancerPort;
+    this.clients = this.frontends.map(({ address }) => new WireClient([address], PATIENCE));
+    this.#botClients = this.botServers.map(({ address }) => new WireClient([address], PATIENCE));
+  }
+
+  static async start({ random, sentinel = false }: FaultFarmOptions): Promise<FaultFarm> {
+    const folder = await temporaryFolder('farm');
+    const [redis, rabbitmq] = await Promise.all([
+      sentinel ? SentinelGroup.start() : RedisServer.start({ appendOnly: true }),
+      RabbitmqServer.start(),
+    ]);
+    const services = { redisPort: redis.port, rabbitmqPort: rabbitmq.port };
+    const storage = await FarmReplica.create({ name: 'storage', folder, services, configure: () => onDisk(folder) });
+    const replica = (name: string, roles: readonly string[], clockShift = 0) => {
+      const configure = (links: FarmServices) => ({
+        roles: [...roles, 'cas', 'action-cache'],
+        ...remoteStorage(storage.address),
+        redis:
+          redis instanceof SentinelGroup
+            ? { mode: 'sentinel', addresses: [`127.0.0.1:${redis.port}`], sentinelName: redis.name }
+            : { addresses: [`127.0.0.1:${links.redisPort}`] },
+        rabbitmq: { addresses: [`127.0.0.1:${links.rabbitmqPort}`], heartbeatSeconds: 3 },
+        scheduling: { leaseSeconds: FARM_TIMES.lease, unservedSeconds: FARM_TIMES.unserved, maxAttempts: 10 },
+      });
+      return FarmReplica.create({ name, folder, services, configure, clockShift });
+    };
+    const clientRoles = ['execution', 'operations'];
+    const frontends = [await replica('client-1', clientRoles), await replica('client-2', clientRoles, MINUTES_OFF)];
+    const botServers = [await replica('bots-1', ['bots'], -MINUTES_OFF), await replica('bots-2', ['bots'])];
+    const balancer = new TcpBalancer(botServers.map(({ frontPort }) => frontPort));
+    const balancerPort = await balancer.listen();
+    const parts = { random, redis, rabbitmq, frontends, botServers, storage, folder, balancer, balancerPort };
+    const farm = new FaultFarm(parts);
+    try {
+      await Promise.all(farm.replicas.map((each) => each.start()));
+      farm.startWorker();
+      farm.startBots();
+    } catch (cause) {
+      await farm.close();
+      throw cause;
+    }
+    return farm;
+  }
+
+  get replicas(): readonly FarmReplica[] {
+    return [this.storage, ...this.schedulingReplicas];
+  }
+
+  /** Those that stand on Redis and RabbitMQ. */
+  get schedulingReplicas(): readonly FarmReplica[] {
+    return [...this.frontends, ...this.botServers];
+  }
+
+  /** Every port on which a Redis of the farm may be the primary. */
+  get redisPorts(): readonly number[] {
+    const { redis } = this;
+    return redis instanceof RedisServer ? [redis.port] : [redis.primary.port, redis.replica.port];
+  }
+
+  /** On which port the Redis is that takes writes now. */
+  async primaryRedisPort(): Promise<number> {
+    for (const port of this.redisPorts) {
+      const client = new Redis({ host: '127.0.0.1', port, lazyConnect: true, retryStrategy: () => null });
+      client.on('error', () => {});
+      try {
+        await client.connect();
+        if ((await client.info('replication')).includes('role:master')) return port;
+      } catch {
+        // It is gone.
+      } finally {
+        client.disconnect();
+      }
+    }
+    throw new Error('no Redis is primary');
+  }
+
+  pick<T>(items: readonly T[]): T {
+    return items[Math.floor(this.random() * items.length)] as T;
+  }
+
+  startBots(): void {
+    const { random } = this;
+    for (let i = this.#bots.length; i < BOTS; i++) {
+      this.#bots.push(
+        new AnsweringBot({
+          replicas: this.#botClients,
+          properties: BOT_PROPERTIES,
+          capacity: 1 + (i % 2),
+          random,
+          work: () => 20 + random() * 200,
+        }),
+      );
+    }
+  }
+
+  /** So many bots are gone from one moment to the next, with what they have. */
+  async loseBots(count: number): Promise<void> {
+    await Promise.all(this.#bots.splice(0, count).map((each) => each.vanish()));
+  }
+
+  startWorker(): void {
+    const folder = join(this.#folder, 'worker');
+    this.#worker = startProgram([
+      'worker',
+      `--remote=grpc://127.0.0.1:${this.#balancerPort}`,
+      '--slots=2',
+      `--directory=${folder}`,
+      '--sandbox=none',
+      '--property=pool=real',
+      '--bot-id=real',
+    ]);
+  }
+
+  async endWorker(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    this.#worker?.kill(signal);
+    await this.#worker?.ended;
+  }
+
+  /** What all processes logged, for the message of a failed test. */
+  get logs(): string {
+    const logs = this.replicas.map(({ name, log }) => `== ${name}\n${log.split('\n').slice(-60).join('\n')}`);
+    return [...logs, `== worker\n${this.#worker?.stderr().slice(-5_000) ?? ''}`].join('\n');
+  }
+
+  async close(): Promise<void> {
+    await this.loseBots(this.#bots.length);
+    await this.endWorker('SIGKILL');
+    for (const client of [...this.clients, ...this.#botClients]) client.close();
+    await this.#balancer.close();
+    for (const replica of this.replicas) await replica.close();
+    await this.rabbitmq[Symbol.asyncDispose]();
+    await this.redis[Symbol.asyncDispose]();
+    await removeFolder(this.#folder);
+  }
+}
+
+function onDisk(folder: string): object {
+  return {
+    roles: ['cas', 'action-cache'],
+    blobs: { kind: 'disk', directory: join(folder, 'blobs'), maximumSizeBytes: 1_000_000_000 },
+    actionCache: { kind: 'disk', directory: join(folder, 'action-cache') },
+  };
+}
+
+function remoteStorage(address: string): object {
+  const remote = { kind: 'remote', endpoint: `grpc://${address}` };
+  return { blobs: remote, actionCache: remote };
+}

@@ -1,0 +1,61 @@
+import type { FaultFarm } from './fault-farm.ts';
+import type { Fault } from './faults.ts';
+import { leftoversInRabbitmq, leftoversInRedis } from './leftovers.ts';
+import { type LoadReport, SteadyLoad } from './steady-load.ts';
+
+export interface FaultRunOptions {
+  /** Milliseconds that a farm may take to come to rest once no client asks for anything. */
+  readonly settlesWithin: number;
+}
+
+/** What one fault came to. */
+export interface FaultReport extends LoadReport {
+  readonly fault: string;
+  readonly settledMilliseconds: number;
+}
+
+/** Actions that have to go through before a fault and after it. */
+const ACTIONS_AROUND = 12;
+const LOOK_EVERY_MS = 250;
+
+/**
+ * Puts a farm under load, lets something go wrong, mends it, lets the load end, and holds what came of it against what is
+ * promised: an answer for everybody within the bound and the right one, one end for each operation, no result lost, and
+ * nothing left behind.
+ *
+ * @throws Error that says what does not hold.
+ */
+export async function runFault(farm: FaultFarm, fault: Fault, options: FaultRunOptions): Promise<FaultReport> {
+  const load = new SteadyLoad({ replicas: farm.clients, random: farm.random, bound: fault.bound });
+  let report: LoadReport;
+  try {
+    await progress(load, ACTIONS_AROUND);
+    await fault.strike(farm);
+    await progress(load, ACTIONS_AROUND);
+  } finally {
+    report = await load.finish();
+  }
+  const broken = await load.broken(fault.forgets);
+  if (broken.length > 0) throw new Error(`after '${fault.name}':\n${broken.join('\n')}`);
+  const settledMilliseconds = await settle(farm, fault, options.settlesWithin);
+  return { fault: fault.name, ...report, settledMilliseconds };
+}
+
+/** Waits until so many more actions have their answer; each has a bound of its own. */
+async function progress(load: SteadyLoad, actions: number): Promise<void> {
+  const goal = load.finished + actions;
+  while (load.finished < goal && !load.failed) await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+}
+
+async function settle(farm: FaultFarm, fault: Fault, within: number): Promise<number> {
+  const begun = performance.now();
+  for (;;) {
+    const left = await leftoversInRedis(await farm.primaryRedisPort());
+    // Asking RabbitMQ takes seconds of the processor.
+    if (left.length === 0) left.push(...(await leftoversInRabbitmq(farm.rabbitmq, farm.schedulingReplicas.length)));
+    const milliseconds = performance.now() - begun;
+    if (left.length === 0) return Math.round(milliseconds);
+    if (milliseconds > within) throw new Error(`left over ${within} ms after '${fault.name}':\n${left.join('\n')}`);
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  }
+}
