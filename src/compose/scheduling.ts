@@ -145,6 +145,7 @@ function schedulingSettings(configuration: SchedulingConfiguration): Partial<Sch
     executionTimeoutMargin: configuration.executionMarginSeconds * 1_000,
     abandonAfter: configuration.abandonSeconds * 1_000,
     unservedGrace: configuration.unservedSeconds * 1_000,
+    lostWork: configuration.lostWork,
     retention: configuration.retentionSeconds * 1_000,
     leaseTime: configuration.leaseSeconds * 1_000,
   };

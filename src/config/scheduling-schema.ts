@@ -48,6 +48,13 @@ export const schedulingSchema = z
         'How long a job waits that no live bot could run, in seconds, before it ends with FAILED_PRECONDITION naming ' +
           'what no bot offers; default 60.',
       ),
+    lostWork: z
+      .enum(['resend', 'fail'])
+      .default('resend')
+      .describe(
+        'What becomes of a job whose message is gone from its queue, which was purged or deleted, or whose messages ' +
+          'were moved: `resend` offers it again, `fail` ends it with ABORTED; default resend.',
+      ),
     retentionSeconds: z
       .number()
       .positive()

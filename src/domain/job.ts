@@ -73,6 +73,8 @@ export interface Job {
   readonly unwatchedSince: number | undefined;
   /** Since when no bot's capability has covered the requirement. */
   readonly unservedSince: number | undefined;
+  /** When the broker was last told that it waits; a message of an earlier offer is void. */
+  readonly offeredAt: number;
   /** When to look next whether any bot covers the requirement. */
   readonly fitCheckAt: number;
   /** The encoded ExecutedActionMetadata that the bot last sent. */

@@ -24,6 +24,8 @@ export interface WorkMessage extends WorkQueueName, BuildLabels {
   readonly priority: number;
   /** Milliseconds since the epoch; the older of two equal priorities runs first. */
   readonly queuedAt: number;
+  /** When the job was offered by this message, in milliseconds since the epoch on the store's clock. */
+  readonly offeredAt: number;
   readonly actionDigest: PlainDigest;
 }
 

@@ -24,6 +24,7 @@ export function workOf(instanceName: string, changes: Partial<WorkMessage> = {})
     requirement: createRequirement([]),
     priority: 0,
     queuedAt: lastNumber,
+    offeredAt: lastNumber,
     actionDigest: { digestFunction: 1, hash: 'a'.repeat(64), sizeBytes: 1 },
     tool: '',
     target: '',

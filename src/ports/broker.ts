@@ -17,6 +17,18 @@ export interface WorkDelivery {
   giveBack(): void;
 }
 
+/**
+ * A work message that its queue gave up.
+ *
+ * - `expired`: it waited as long as the queue's policy allows.
+ * - `overflow`: the queue's policy pushed it out for others.
+ * - `misplaced`: it lay where no bot fits it, as when it was moved to another queue.
+ */
+export interface ReturnedWork {
+  readonly work: WorkMessage;
+  readonly why: 'expired' | 'overflow' | 'misplaced';
+}
+
 /** What one replica tells another. Hints: who gets one reads the record. */
 export type ReplicaUpdate =
   | { readonly kind: 'job-changed'; readonly jobId: string; readonly version: number }
@@ -75,10 +87,19 @@ export interface Broker {
   withdrawWork(queue: WorkQueueName, jobId: string): void;
 
   /**
-   * Whether nothing waits in the queue, as far as the carrier knows; may be some seconds old. A job that waits though its
-   * queue is empty has lost its message: the queue was purged or deleted, or the carrier lost it.
+   * Whether the message of a job that still waits is gone, as far as the carrier can tell: its queue was purged or
+   * deleted, its messages were moved, or the carrier lost it. What is told may be some seconds old. A message that is
+   * gone may go unnoticed while its queue neither falls empty nor hands out a younger one of its priority; a job that
+   * nobody would have been given in that time loses nothing by it.
    */
-  isEmpty(queue: WorkQueueName, signal: AbortSignal): Promise<boolean>;
+  hasLost(work: WorkMessage, signal: AbortSignal): Promise<boolean>;
+
+  /**
+   * Calls the listener for every message that its queue gave up. What it throws brings the message back to it later.
+   *
+   * @returns how to stop it.
+   */
+  onReturned(listener: (returned: ReturnedWork) => Promise<void>): () => void;
 
   /** The best work that waits for such a bot now, or undefined. */
   takeNow(interest: WorkInterest, signal: AbortSignal): Promise<WorkDelivery | undefined>;

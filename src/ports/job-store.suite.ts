@@ -31,6 +31,9 @@ const POLICY = {
   retention: 300_000,
 };
 
+/** Stands for when a job was last offered, in random events that are made before the job. */
+export const OWN_OFFER = -1;
+
 let lastNumber = 0;
 
 function newId(hash: string): string {
@@ -319,6 +322,13 @@ const eventArbitrary: fc.Arbitrary<JobEvent> = fc.oneof(
   }),
   fc.record({ type: fc.constant('give-back' as const), attempt, botId, reason: fc.constant('lost') }),
   fc.record({ type: fc.constant('fit' as const), unmet: fc.constantFrom(undefined, 'no bot has it') }),
+  fc.record({
+    type: fc.constant('offer-lost' as const),
+    attempt: fc.integer({ min: 1, max: 3 }),
+    // As often as not the job's own last offer, which each replay puts in.
+    offeredAt: fc.constantFrom(0, OWN_OFFER),
+    loss: fc.constantFrom('resend' as const, 'fail' as const, 'expired' as const, 'overflow' as const),
+  }),
   fc.record({ type: fc.constant('unwatch' as const), replicaId: fc.constantFrom('replica-1', 'replica-2') }),
   fc
     .constantFrom('replica-1', 'replica-2')
@@ -356,6 +366,12 @@ const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
+/** An event with the job's own last offer in its place. */
+export function withOwnOffer(event: JobEvent, job: Job | undefined): JobEvent {
+  if (event.type !== 'offer-lost' || event.offeredAt !== OWN_OFFER) return event;
+  return { ...event, offeredAt: job?.offeredAt ?? 0 };
+}
+
 /** Drives the store and the machine side by side, and compares after each step. */
 async function replay({ store, advance }: JobStoreFixture, steps: readonly Step[]): Promise<void> {
   const model = new Map<string, Job>();
@@ -367,13 +383,13 @@ async function replay({ store, advance }: JobStoreFixture, steps: readonly Step[
   };
   const both = async (jobId: string, event: JobEvent) => {
     const before = model.get(jobId);
-    const applied = await store.apply(jobId, event, signal);
+    const applied = await store.apply(jobId, withOwnOffer(event, await store.get(jobId, signal)), signal);
     await settle(applied?.job);
     if (before === undefined) {
       assert.equal(applied, undefined);
       return;
     }
-    const made = transition(before, event, now);
+    const made = transition(before, withOwnOffer(event, before), now);
     if (made.next === undefined) model.delete(jobId);
     else model.set(jobId, made.next);
     assert.equal(applied?.accepted, made.accepted);

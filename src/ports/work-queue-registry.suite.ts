@@ -40,7 +40,7 @@ export function describeWorkQueueRegistry(name: string, create: () => Promise<Wo
         ]),
       };
       await fixture.registry.add(queue, signal);
-      expect(await fixture.registry.list(signal)).toEqual([{ queue, paused: false }]);
+      expect(await fixture.registry.list(signal)).toEqual([{ queue, paused: false, handedOutTo: {} }]);
     });
 
     test('a pause holds until it is taken back', async () => {
@@ -56,7 +56,7 @@ export function describeWorkQueueRegistry(name: string, create: () => Promise<Wo
     test('a queue can be paused before there is any work for it', async () => {
       await using fixture = await create();
       await fixture.registry.setPaused(queueOf('linux'), true, signal);
-      expect(await fixture.registry.list(signal)).toEqual([{ queue: queueOf('linux'), paused: true }]);
+      expect(await fixture.registry.list(signal)).toMatchObject([{ queue: queueOf('linux'), paused: true }]);
     });
 
     test('a queue that nobody adds any more is forgotten, unless it is paused', async () => {
@@ -65,7 +65,22 @@ export function describeWorkQueueRegistry(name: string, create: () => Promise<Wo
       await fixture.registry.add(queueOf('macos'), signal);
       await fixture.registry.setPaused(queueOf('macos'), true, signal);
       await fixture.passIdleTime();
-      expect(await fixture.registry.list(signal)).toEqual([{ queue: queueOf('macos'), paused: true }]);
+      expect(await fixture.registry.list(signal)).toMatchObject([{ queue: queueOf('macos'), paused: true }]);
+    });
+
+    test('of what was handed out the youngest of each level stays, as long as the queue is known', async () => {
+      await using fixture = await create();
+      const { registry } = fixture;
+      await registry.add(queueOf('linux'), signal);
+      await registry.noteHandedOut(queueOf('linux'), { 5: 1_764_000_000_123, 0: 7 }, signal);
+      await registry.noteHandedOut(queueOf('linux'), { 5: 1_764_000_000_122, 10: 3 }, signal);
+      await registry.noteHandedOut(queueOf('macos'), { 5: 1 }, signal);
+      expect(await registry.list(signal)).toEqual([
+        { queue: queueOf('linux'), paused: false, handedOutTo: { 0: 7, 5: 1_764_000_000_123, 10: 3 } },
+      ]);
+      await fixture.passIdleTime();
+      await registry.add(queueOf('linux'), signal);
+      expect(await registry.list(signal)).toMatchObject([{ handedOutTo: {} }]);
     });
 
     test('more queues than the bound are refused with RESOURCE_EXHAUSTED, and known ones are not', async () => {

@@ -5,6 +5,11 @@ export interface RegisteredWorkQueue {
   readonly queue: WorkQueueName;
   /** A paused queue takes work and hands out nothing. */
   readonly paused: boolean;
+  /**
+   * For each level of priority when the youngest message was offered that a bot was handed: what was offered before and
+   * still waits has lost its message. Milliseconds since the epoch; levels that handed out nothing are left out.
+   */
+  readonly handedOutTo: Readonly<Record<number, number>>;
 }
 
 /**
@@ -13,6 +18,7 @@ export interface RegisteredWorkQueue {
  *
  * Rules that every implementation keeps, and that its suite checks:
  * - A queue is known by instance and requirement; adding it twice is adding it once.
+ * - Of what replicas note as handed out, the youngest of each level stays.
  * - A queue that nobody has added for the configured idle time is forgotten, unless it is paused.
  */
 export interface WorkQueueRegistry {
@@ -26,6 +32,13 @@ export interface WorkQueueRegistry {
 
   /** Pauses a queue, known or not, or lets it go on. */
   setPaused(queue: WorkQueueName, paused: boolean, signal: AbortSignal): Promise<void>;
+
+  /** Notes what was handed out of a queue. Nothing where the queue is not known. */
+  noteHandedOut(
+    queue: WorkQueueName,
+    handedOutTo: Readonly<Record<number, number>>,
+    signal: AbortSignal,
+  ): Promise<void>;
 
   /** Every queue, in no order. */
   list(signal: AbortSignal): Promise<readonly RegisteredWorkQueue[]>;

@@ -1,6 +1,7 @@
 import { type BotSession, isDrained } from '../domain/bot-session.ts';
 import { leaseId } from '../domain/lease.ts';
 import { type Capability, createCapability, createRequirement } from '../domain/platform.ts';
+import { workQueueKey } from '../domain/work.ts';
 import { deadlineSignal } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
 import { LruMap } from '../lib/lru-map.ts';
@@ -116,8 +117,17 @@ export class Assigning {
       );
       delivery.acknowledge();
       if (applied?.accepted === true && applied.job !== undefined) {
-        leased.add(applied.job);
-        return freshLease(applied.job);
+        if (workQueueKey(applied.job) === workQueueKey(work)) {
+          leased.add(applied.job);
+          return freshLease(applied.job);
+        }
+        // The message said otherwise than the store, and the bot was chosen by the message.
+        const reason = 'its work message named another queue';
+        await effects.apply(
+          work.jobId,
+          { type: 'give-back', attempt: work.attempt, botId: session.botId, reason },
+          signal,
+        );
       }
       leases.strike(id);
       return 'void';

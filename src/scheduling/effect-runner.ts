@@ -1,17 +1,19 @@
 import type { BotSession } from '../domain/bot-session.ts';
 import type { Job } from '../domain/job.ts';
 import type { JobEffect } from '../domain/job-machine/effect.ts';
-import type { JobEvent } from '../domain/job-machine/event.ts';
+import type { JobEvent, OfferLoss } from '../domain/job-machine/event.ts';
 import { buildLabels, offer } from '../domain/job-machine/tell.ts';
 import { parseLeaseId } from '../domain/lease.ts';
+import type { WorkMessage } from '../domain/work.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { BotSessionStore } from '../ports/bot-session-store.ts';
-import type { Broker, ReplicaUpdate } from '../ports/broker.ts';
+import type { Broker, ReplicaUpdate, ReturnedWork } from '../ports/broker.ts';
 import type { AppliedEvent, JobStore } from '../ports/job-store.ts';
 import { describeUnmet } from './fit-check.ts';
 import type { LeasedJobs } from './leased-jobs.ts';
 import type { PollRegistry } from './poll-registry.ts';
+import type { SchedulingSettings } from './settings.ts';
 import type { Settling } from './settling.ts';
 import type { WatchHub } from './watch-hub.ts';
 
@@ -26,10 +28,15 @@ export interface EffectRunnerOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly replicaId: string;
+  /** What becomes of a job whose message is gone. */
+  readonly lostWork: SchedulingSettings['lostWork'];
 }
 
 /** The version of a record that is gone: younger than any that a watcher knows. */
 const FORGOTTEN = Number.MAX_SAFE_INTEGER;
+
+/** How long after an offer its message is looked for, in milliseconds: carriers tell what was true a second ago. */
+const OFFER_SEEN_AFTER = 2_000;
 
 /**
  * Carries out what must follow a change of a job: write, then tell.
@@ -94,6 +101,11 @@ export class EffectRunner {
     const { broker, replicaId } = this.#options;
     if (before.replicaId === replicaId) return;
     broker.publishUpdate([before.replicaId], { kind: 'poll-superseded', botSessionName, pollId: before.pollId });
+  }
+
+  /** Takes in that a work queue gave a message up. */
+  async takeBack({ work, why }: ReturnedWork): Promise<void> {
+    await this.#loseOffer(work, why === 'misplaced' ? this.#options.lostWork : why);
   }
 
   async #carryOut(jobId: string, job: Job | undefined, effect: JobEffect): Promise<void> {
@@ -176,11 +188,19 @@ export class EffectRunner {
 
   /** Messages are hints, and may be gone: a queue is purged or deleted, a broker comes back without them. */
   async #replaceLostOffer(job: Job): Promise<void> {
-    const { broker, logger } = this.#options;
-    if (!(await broker.isEmpty(job, this.#never))) return;
     const effect = offer(job);
-    if (effect.type !== 'offer') return;
-    logger.info({ jobId: job.id }, 'offered again: the job waits, and its work queue is empty');
-    await broker.offerWork(effect.work, this.#never);
+    // The look at its fit, just now, has put off the next one by the grace.
+    const waited = job.fitCheckAt - job.policy.unservedGrace - job.offeredAt;
+    if (effect.type !== 'offer' || waited < OFFER_SEEN_AFTER) return;
+    if (!(await this.#options.broker.hasLost(effect.work, this.#never))) return;
+    await this.#loseOffer(effect.work, this.#options.lostWork);
+  }
+
+  async #loseOffer({ jobId, attempt, offeredAt }: WorkMessage, loss: OfferLoss): Promise<void> {
+    const { jobs, logger } = this.#options;
+    const applied = await jobs.apply(jobId, { type: 'offer-lost', attempt, offeredAt, loss }, this.#never);
+    if (applied === undefined || !applied.accepted) return;
+    logger.info({ jobId, loss }, 'the work message of a job that waits is gone');
+    await this.run(jobId, applied);
   }
 }

@@ -55,12 +55,25 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
   const polls = new PollRegistry();
   const leased = new LeasedJobs();
   const settling = new Settling({ jobs, clock, logger });
-  const effects = new EffectRunner({ jobs, sessions, broker, hub, polls, settling, leased, clock, logger, replicaId });
+  const { lostWork } = settings;
+  const effects = new EffectRunner({
+    jobs,
+    sessions,
+    broker,
+    hub,
+    polls,
+    settling,
+    leased,
+    clock,
+    logger,
+    replicaId,
+    lostWork,
+  });
   const botSessions = new BotSessions({ sessions, effects, ids, logger, settings });
   const reconciling = new Reconciling({ jobs, effects, leased, settings });
   const assigning = new Assigning({ sessions, broker, effects, leased, clock, settings });
   const sweeping = new Sweeping({ jobs, botSessions, effects, hub, clock, logger, settings });
-  let stopListening: (() => void) | undefined;
+  const stopListening: Array<() => void> = [];
   return {
     settings,
     clock,
@@ -84,17 +97,20 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     service: {
       name: 'scheduler',
       async start(signal) {
-        stopListening = broker.onUpdate(replicaId, (update) => {
-          effects.receive(update).catch((cause: unknown) => {
-            logger.warn({ err: cause }, 'could not take in an update; the next refresh makes up for it');
-          });
-        });
+        stopListening.push(
+          broker.onUpdate(replicaId, (update) => {
+            effects.receive(update).catch((cause: unknown) => {
+              logger.warn({ err: cause }, 'could not take in an update; the next refresh makes up for it');
+            });
+          }),
+          broker.onReturned((returned) => effects.takeBack(returned)),
+        );
         await sweeping.start(signal);
       },
       async stop(force) {
         await sweeping.stop(force);
         await settling.flush();
-        stopListening?.();
+        for (const stop of stopListening.splice(0)) stop();
       },
     },
   };

@@ -27,6 +27,11 @@ export interface SchedulingSettings {
    * seconds: a farm whose workers restart, or have not yet come, is no reason to fail a build.
    */
   readonly unservedGrace: number;
+  /**
+   * What becomes of a job whose message is gone from its queue, as after a purge: `resend`, the default, offers it
+   * again; `fail` ends it with ABORTED, for operators who purge a queue to be rid of what waits in it.
+   */
+  readonly lostWork: 'resend' | 'fail';
   /** How long finished operations can be asked for. Defaults to 15 minutes. */
   readonly retention: number;
   /**
@@ -62,6 +67,7 @@ export const DEFAULT_SCHEDULING_SETTINGS: SchedulingSettings = {
   executionTimeoutMargin: 300_000,
   abandonAfter: 5_000,
   unservedGrace: 60_000,
+  lostWork: 'resend',
   retention: 900_000,
   leaseTime: 60_000,
   defaultPollDeadline: 60_000,

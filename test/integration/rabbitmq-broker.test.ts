@@ -2,17 +2,14 @@ import { setMaxListeners } from 'node:events';
 import { connect } from 'amqplib';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { workQueueName } from '../../src/adapters/broker/rabbitmq/names.ts';
-import { RabbitmqBroker, type RabbitmqBrokerOptions } from '../../src/adapters/broker/rabbitmq/rabbitmq-broker.ts';
-import { InProcessWorkQueueRegistry } from '../../src/adapters/queue-registry/in-process/in-process-work-queue-registry.ts';
-import { createCapability, createRequirement } from '../../src/domain/platform.ts';
+import type { RabbitmqBrokerOptions } from '../../src/adapters/broker/rabbitmq/rabbitmq-broker.ts';
+import { createRequirement } from '../../src/domain/platform.ts';
 import { StatusCode } from '../../src/domain/status-code.ts';
 import type { WorkMessage } from '../../src/domain/work.ts';
-import { SystemClock } from '../../src/lib/clock.ts';
-import { silentLogger } from '../../src/lib/log.ts';
-import type { ReplicaUpdate } from '../../src/ports/broker.ts';
+import type { ReplicaUpdate, WorkInterest } from '../../src/ports/broker.ts';
+import { eventually, interestOf, RabbitmqFarm, workMessage } from '../support/rabbitmq-farm.ts';
 import { RabbitmqServer } from '../support/rabbitmq-server.ts';
 
-const clock = new SystemClock();
 const never = new AbortController().signal;
 setMaxListeners(0, never);
 let server: RabbitmqServer;
@@ -33,80 +30,17 @@ beforeEach(() => {
   instanceName = `team/test.${instances}`;
 });
 
-interface Farm extends AsyncDisposable {
-  readonly replicas: readonly RabbitmqBroker[];
-}
-
 /** Replicas that share a registry, as they would share Redis. */
-async function startFarm(count: number, changes: Partial<RabbitmqBrokerOptions> = {}): Promise<Farm> {
-  const registry = new InProcessWorkQueueRegistry({ clock, maxQueues: 100, idleTimeout: 3_600_000 });
-  const replicas = Array.from({ length: count }, (_, i) => {
-    const replicaId = `${instanceName}-replica-${i}`;
-    return new RabbitmqBroker({
-      connection: {
-        addresses: [{ host: '127.0.0.1', port: server.port }],
-        virtualHost: '/',
-        username: 'guest',
-        password: 'guest',
-        heartbeatSeconds: 10,
-        connectTimeout: 5_000,
-        connectionName: replicaId,
-        backoff: { initial: 50, maximum: 500 },
-        clock,
-        random: () => 0.5,
-        logger: silentLogger,
-      },
-      queues: { type: 'classic', priorityLevels: 10, expires: 3_600_000 },
-      registry,
-      replicaId,
-      persistentMessages: true,
-      maxUnconfirmed: 10_000,
-      events: true,
-      refreshQueuesEvery: 60_000,
-      clock,
-      logger: silentLogger,
-      ...changes,
-    });
-  });
-  for (const replica of replicas) await replica.start(never);
-  return {
-    replicas,
-    async [Symbol.asyncDispose]() {
-      for (const replica of replicas) await replica.stop();
-    },
-  };
+function startFarm(count: number, changes: Partial<RabbitmqBrokerOptions> = {}): Promise<RabbitmqFarm> {
+  return RabbitmqFarm.start(server, instanceName, count, changes);
 }
 
 function work(jobId: string, properties: Record<string, string> = {}, priority = 0): WorkMessage {
-  return {
-    jobId,
-    attempt: 1,
-    instanceName,
-    requirement: createRequirement(Object.entries(properties).map(([name, value]) => ({ name, value }))),
-    priority,
-    queuedAt: 1_000,
-    actionDigest: { digestFunction: 1, hash: 'ab'.repeat(32), sizeBytes: 3 },
-    tool: 'bazel',
-    target: '//a:b',
-    mnemonic: 'CppCompile',
-    invocation: 'i',
-  };
+  return workMessage(instanceName, jobId, properties, { priority });
 }
 
-function bot(properties: Record<string, string> = {}) {
-  return {
-    instanceName,
-    capability: createCapability(Object.entries(properties).map(([name, value]) => ({ name, value }))),
-  };
-}
-
-/** Waits until the broker says so: its counters lag behind. */
-async function eventually(check: () => Promise<boolean>): Promise<boolean> {
-  for (let tries = 0; tries < 200; tries++) {
-    if (await check().catch(() => false)) return true;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  return check();
+function bot(properties: Record<string, string> = {}): WorkInterest {
+  return interestOf(instanceName, properties);
 }
 
 /** Messages that came back to their publisher since the broker was started, because no queue took them. */
@@ -261,13 +195,13 @@ describe('work', () => {
     const [replica] = farm.replicas;
     const queue = work('job-1', { OSFamily: 'linux' });
     await replica?.offerWork(queue, never);
-    expect(await replica?.isEmpty(queue, never)).toBe(false);
+    expect(await replica?.hasLost(queue, never)).toBe(false);
     await server.control('purge_queue', workQueueName(queue));
-    expect(await eventually(async () => (await replica?.isEmpty(queue, never)) === true)).toBe(true);
+    expect(await eventually(async () => (await replica?.hasLost(queue, never)) === true)).toBe(true);
     await replica?.offerWork(queue, never);
-    expect(await eventually(async () => (await replica?.isEmpty(queue, never)) === false)).toBe(true);
+    expect(await eventually(async () => (await replica?.hasLost(queue, never)) === false)).toBe(true);
     await server.control('delete_queue', workQueueName(queue));
-    expect(await eventually(async () => (await replica?.isEmpty(queue, never)) === true)).toBe(true);
+    expect(await eventually(async () => (await replica?.hasLost(queue, never)) === true)).toBe(true);
     await replica?.offerWork(queue, never);
     const delivery = await replica?.takeNow(bot({ OSFamily: 'linux' }), never);
     expect(delivery?.work.jobId).toBe('job-1');

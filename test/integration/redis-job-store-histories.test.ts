@@ -7,6 +7,7 @@ import type { JobEvent, Submission } from '../../src/domain/job-machine/event.ts
 import { createRequirement } from '../../src/domain/platform.ts';
 import { StatusCode } from '../../src/domain/status-code.ts';
 import { FakeClock } from '../../src/lib/fake-clock.ts';
+import { OWN_OFFER, withOwnOffer } from '../../src/ports/job-store.suite.ts';
 import type { AppliedEvent, JobStore } from '../../src/ports/job-store.ts';
 import { connectToRedis } from '../support/redis-connection.ts';
 import { createJobStore } from '../support/redis-fixtures.ts';
@@ -89,6 +90,13 @@ const event: fc.Arbitrary<JobEvent> = fc.oneof(
   fc.record({ type: fc.constant('complete' as const), attempt, botId: bot, outcome, good: fc.boolean() }),
   fc.record({ type: fc.constant('give-back' as const), attempt, botId: bot, reason: text }),
   fc.record({ type: fc.constant('fit' as const), unmet: fc.option(text, { nil: undefined }) }),
+  fc.record({
+    type: fc.constant('offer-lost' as const),
+    attempt,
+    // As often as not the job's own last offer, which each replay puts in.
+    offeredAt: fc.constantFrom(0, OWN_OFFER),
+    loss: fc.constantFrom('resend' as const, 'fail' as const, 'expired' as const, 'overflow' as const),
+  }),
   fc.record({ type: fc.constant('unwatch' as const), replicaId: replica }),
   fc.record({
     type: fc.constant('watch' as const),
@@ -244,9 +252,12 @@ async function take(stores: TwoStores, each: Step): Promise<void> {
       await stores.both((store) => store.getByOperation(submission.operation.id, signal));
       break;
     }
-    case 'event':
-      await stores.apply(stores.jobId(each.job), each.event);
+    case 'event': {
+      const jobId = stores.jobId(each.job);
+      const job = await stores.both((store) => store.get(jobId, signal));
+      await stores.apply(jobId, withOwnOffer(each.event, job));
       break;
+    }
     case 'join': {
       const jobId = stores.jobId(each.job);
       const { replica: replicaId, priority } = each;

@@ -8,6 +8,7 @@ import { FakeClock } from '../../src/lib/fake-clock.ts';
 import { SequentialIdGenerator } from '../../src/lib/ids.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import type { BotSessionStore } from '../../src/ports/bot-session-store.ts';
+import type { Broker } from '../../src/ports/broker.ts';
 import type { CallContext } from '../../src/ports/call-context.ts';
 import type { JobStore } from '../../src/ports/job-store.ts';
 import {
@@ -50,6 +51,8 @@ export interface TestGridOptions {
   readonly replicaId?: string;
   /** Where jobs and bot sessions are kept. Defaults to this process. */
   readonly state?: (clock: FakeClock) => { readonly jobs: JobStore; readonly sessions: BotSessionStore };
+  /** What carries work. Defaults to `TestGrid.broker`. */
+  readonly broker?: Broker;
 }
 
 /** An action, as a test wants it. */
@@ -96,7 +99,7 @@ export class TestGrid {
     this.scheduler = createScheduler({
       jobs: this.jobs,
       sessions: this.sessions,
-      broker: this.broker,
+      broker: options.broker ?? this.broker,
       clock: this.clock,
       ids: this.#ids,
       logger,

@@ -27,6 +27,7 @@ export function createJob(submission: Submission, now: number): Transition & { r
     watchers: watch === undefined ? {} : { [watch.replicaId]: now + watch.milliseconds },
     unwatchedSince: watch === undefined ? now : undefined,
     unservedSince: undefined,
+    offeredAt: now,
     fitCheckAt: now + Math.min(FIRST_FIT_CHECK, policy.unservedGrace),
     partialMetadata: undefined,
     queuedAt: now,

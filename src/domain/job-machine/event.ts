@@ -27,6 +27,16 @@ export interface Submission {
 }
 
 /**
+ * What is to come of an offer whose message is gone.
+ *
+ * - `resend`: the job is offered again.
+ * - `fail`: the job ends, as the operator's choice for lost work.
+ * - `expired`: the job ends, since its queue's policy says how long it may wait.
+ * - `overflow`: the job ends, since its queue's policy says how many may wait.
+ */
+export type OfferLoss = 'resend' | 'fail' | 'expired' | 'overflow';
+
+/**
  * What can happen to a job. Times are durations: only the store's clock counts.
  *
  * - `join`: one more operation wants it.
@@ -36,6 +46,7 @@ export interface Submission {
  * - `complete`: the bot is done and the outcome is final. `good` marks a result that counts even if it comes late.
  * - `give-back`: the attempt came to nothing: the bot failed, refused, was lost or shut down.
  * - `cancel-operation`, `delete-operation`: by a client. `cancel`: the whole job, by an operator.
+ * - `offer-lost`: the message by which the job was offered is gone. Refused unless it is the job's last offer.
  * - `fit`: whether any bot covers the requirement; `unmet` says in words what no bot has.
  * - `tick`: time has passed.
  */
@@ -69,6 +80,7 @@ export type JobEvent =
   | { readonly type: 'cancel-operation'; readonly operationId: string }
   | { readonly type: 'delete-operation'; readonly operationId: string }
   | { readonly type: 'cancel'; readonly reason: string }
+  | { readonly type: 'offer-lost'; readonly attempt: number; readonly offeredAt: number; readonly loss: OfferLoss }
   | { readonly type: 'fit'; readonly unmet: string | undefined }
   | { readonly type: 'tick' };
 

@@ -18,6 +18,7 @@ export function joinJob(job: Job, event: JobEventOf<'join'>, now: number): Trans
   const joined: Job = {
     ...job,
     priority: raised ? operation.priority : job.priority,
+    offeredAt: raised && job.state === 'queued' ? now : job.offeredAt,
     operations: [...job.operations, { ...operation, createdAt: now, cancelledAt: undefined }],
   };
   const next = watch === undefined ? joined : withWatch(joined, watch, now);

@@ -35,6 +35,7 @@ export function retry(job: Job, lease: Lease, reason: string, now: number): Tran
     ...failed,
     state: 'queued',
     lease: undefined,
+    offeredAt: now,
     fitCheckAt: now,
     unservedSince: undefined,
   };

@@ -27,6 +27,7 @@ export function offer(job: Job): JobEffect {
       requirement: job.requirement,
       priority: job.priority,
       queuedAt: job.queuedAt,
+      offeredAt: job.offeredAt,
       actionDigest: job.actionDigest,
       ...buildLabels(job),
     },
@@ -42,6 +43,11 @@ export function buildLabels(job: Job): BuildLabels {
     mnemonic: metadata?.actionMnemonic ?? '',
     invocation: metadata?.toolInvocationId ?? '',
   };
+}
+
+/** The job's work queue, for messages to clients and operators. */
+export function queueInWords({ requirement }: Job): string {
+  return requirement.key === '' ? 'the queue without requirement' : `queue ${requirement.key}`;
 }
 
 function withdraw(job: Job): JobEffect {

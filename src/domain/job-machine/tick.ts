@@ -3,7 +3,7 @@ import { statusOutcome } from '../outcome.ts';
 import { StatusCode } from '../status-code.ts';
 import { finish } from './finish.ts';
 import { retry } from './retry.ts';
-import { refused } from './tell.ts';
+import { queueInWords, refused } from './tell.ts';
 import type { Transition } from './transition.ts';
 
 /** When the job must next be looked at: the earliest of its bounds. A record has always one, so that none stays for ever. */
@@ -37,8 +37,7 @@ export function tick(job: Job, now: number): Transition {
 function tickQueued(job: Job, now: number): Transition {
   const { queueTimeout } = job.policy;
   if (queueTimeout !== undefined && now >= job.queuedAt + queueTimeout) {
-    const queue = job.requirement.key === '' ? 'the queue without requirement' : `queue ${job.requirement.key}`;
-    const message = `waited ${Math.round((now - job.queuedAt) / 1_000)} s in ${queue} and no bot took it`;
+    const message = `waited ${Math.round((now - job.queuedAt) / 1_000)} s in ${queueInWords(job)} and no bot took it`;
     return finish(job, 'expired', statusOutcome(StatusCode.UNAVAILABLE, message), now);
   }
   if (now < job.fitCheckAt) return refused(job);

@@ -6,6 +6,7 @@ import type { JobEvent } from './event.ts';
 import { judgeFit } from './fit.ts';
 import { joinJob } from './join.ts';
 import { leaseJob, renewLease } from './lease-job.ts';
+import { loseOffer } from './lose-offer.ts';
 import { giveBack } from './retry.ts';
 import { tick } from './tick.ts';
 import { unwatchJob, watchJob } from './watch.ts';
@@ -64,6 +65,8 @@ function decide(job: Job, event: JobEvent, now: number): Transition {
       return deleteOperation(job, event, now);
     case 'cancel':
       return cancelJob(job, event, now);
+    case 'offer-lost':
+      return loseOffer(job, event, now);
     case 'fit':
       return judgeFit(job, event, now);
     case 'tick':

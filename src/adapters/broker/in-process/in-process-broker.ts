@@ -55,8 +55,13 @@ export class InProcessBroker implements Broker {
     this.#queues.get(workQueueKey(queue))?.messages.delete(jobId);
   }
 
-  async isEmpty(queue: WorkQueueName, _signal: AbortSignal): Promise<boolean> {
-    return (this.#queues.get(workQueueKey(queue))?.messages.size ?? 0) === 0;
+  async hasLost(work: WorkMessage, _signal: AbortSignal): Promise<boolean> {
+    return this.#queues.get(workQueueKey(work))?.messages.has(work.jobId) !== true;
+  }
+
+  /** No queue here gives a message up. */
+  onReturned(): () => void {
+    return () => {};
   }
 
   async takeNow(interest: WorkInterest, _signal: AbortSignal): Promise<WorkDelivery | undefined> {

@@ -4,6 +4,7 @@ import type { WorkQueueName } from '../../../domain/work.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { WorkDelivery } from '../../../ports/broker.ts';
 import { decodeWork } from './messages.ts';
+import { workQueueName } from './names.ts';
 import type { QueueDirectory } from './queue-directory.ts';
 import type { WorkQueues } from './work-queues.ts';
 
@@ -97,7 +98,7 @@ export class IdleBots {
       if (channel === undefined || queue === undefined) return undefined;
       const message = await this.#get(channel, queue);
       if (message === false) continue;
-      const delivery = this.#deliver(channel, message, false);
+      const delivery = this.#deliver(channel, queue, message, false);
       if (delivery !== undefined) {
         if (!signal.aborted) return delivery;
         delivery.giveBack();
@@ -163,13 +164,23 @@ export class IdleBots {
     }
   }
 
-  /** The message as work in hand; undefined, and the message gone, where its body is not one of ours. */
-  #deliver(channel: Channel, message: ConsumeMessage | GetMessage, consumed: boolean): WorkDelivery | undefined {
+  /** The message as work in hand; undefined, and the message gone, where it is none for these bots. */
+  #deliver(
+    channel: Channel,
+    queue: WorkQueueName,
+    message: ConsumeMessage | GetMessage,
+    consumed: boolean,
+  ): WorkDelivery | undefined {
+    const { directory, logger } = this.#options;
     const work = decodeWork(message.content);
-    if (work === undefined) {
-      this.#options.logger.warn({ queue: message.fields.routingKey }, 'dropped a work message that is not one of ours');
+    if (work === undefined || !this.fits(work)) {
+      const why = work === undefined ? 'is not one of ours' : 'lies in a queue whose bots do not fit it';
+      logger.warn({ queue: workQueueName(queue), job: work?.jobId }, `gave up a work message that ${why}`);
       channel.nack(message, false, false);
       return undefined;
+    }
+    if (work.requirement.key === queue.requirement.key) {
+      directory.noteHandedOut(queue, message.properties.priority ?? 0, work.offeredAt);
     }
     // Gets are not counted by the broker's limit.
     if (consumed) this.#inHand += 1;
@@ -196,11 +207,12 @@ export class IdleBots {
     };
   }
 
-  #onMessage(channel: Channel, queue: string, message: ConsumeMessage | null): void {
+  #onMessage(channel: Channel, queue: WorkQueueName, message: ConsumeMessage | null): void {
     if (message === null) {
       // The queue has been deleted. It comes back by the directory, should there be work for it again.
-      this.#consumers.delete(queue);
-      this.#options.workQueues.forget(queue);
+      const name = workQueueName(queue);
+      this.#consumers.delete(name);
+      this.#options.workQueues.forget(name);
       return;
     }
     if (this.#channel !== channel) return;
@@ -208,7 +220,7 @@ export class IdleBots {
       channel.nack(message, false, true);
       return;
     }
-    const delivery = this.#deliver(channel, message, true);
+    const delivery = this.#deliver(channel, queue, message, true);
     if (delivery === undefined) return;
     this.#waiters.shift()?.give(delivery);
     if (this.#waiters.length === 0) void this.#reconcile();
@@ -241,9 +253,9 @@ export class IdleBots {
   }
 
   async #reconcileOnce(channel: Channel): Promise<void> {
-    const wanted = new Set<string>();
+    const wanted = new Map<string, WorkQueueName>();
     if (this.#waiters.length > 0) {
-      for (const queue of this.#fittingQueues()) wanted.add(await this.#options.workQueues.ensure(queue));
+      for (const queue of this.#fittingQueues()) wanted.set(await this.#options.workQueues.ensure(queue), queue);
     }
     for (const [queue, tag] of this.#consumers) {
       if (wanted.has(queue)) continue;
@@ -256,12 +268,12 @@ export class IdleBots {
       this.#limit = limit;
       await channel.prefetch(this.#options.quorum ? 1 : limit, !this.#options.quorum);
     }
-    for (const queue of wanted) {
-      if (this.#consumers.has(queue) || this.#channel !== channel) continue;
+    for (const [name, queue] of wanted) {
+      if (this.#consumers.has(name) || this.#channel !== channel) continue;
       // Noted before the answer: a deleted queue's notice must find it.
-      this.#consumers.set(queue, '');
-      const { consumerTag } = await channel.consume(queue, (message) => this.#onMessage(channel, queue, message));
-      if (this.#channel === channel && this.#consumers.has(queue)) this.#consumers.set(queue, consumerTag);
+      this.#consumers.set(name, '');
+      const { consumerTag } = await channel.consume(name, (message) => this.#onMessage(channel, queue, message));
+      if (this.#channel === channel && this.#consumers.has(name)) this.#consumers.set(name, consumerTag);
     }
   }
 }

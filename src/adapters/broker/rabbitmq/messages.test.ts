@@ -9,6 +9,7 @@ const work = {
   instanceName: 'team/a',
   requirement: createRequirement([{ name: 'OSFamily', value: 'linux' }]),
   priority: -3,
+  offeredAt: 5_000,
   queuedAt: 1_000.5,
   actionDigest: { digestFunction: 1, hash: 'ab'.repeat(32), sizeBytes: 5 },
   tool: 'bazel',

@@ -19,6 +19,7 @@ const workSchema = z.object({
   requirement: z.array(z.object({ name: text, value: text })).max(256),
   priority: z.int(),
   queuedAt: z.number(),
+  offeredAt: z.number(),
   actionDigest: z.object({
     digestFunction: z.int(),
     hash: z.string().max(256),
@@ -51,6 +52,7 @@ export function encodeWork(work: WorkMessage): Buffer {
       requirement: [...work.requirement.properties],
       priority: work.priority,
       queuedAt: work.queuedAt,
+      offeredAt: work.offeredAt,
       actionDigest: work.actionDigest,
       tool: cut(work.tool),
       target: cut(work.target),
@@ -78,15 +80,18 @@ export function decodeUpdate(body: Uint8Array): ReplicaUpdate | undefined {
   return parsed.success ? parsed.data : undefined;
 }
 
+/** What replicas tell each other of a work queue. */
+export type QueueHint = Pick<RegisteredWorkQueue, 'queue' | 'paused'>;
+
 /** That a work queue is in use, and bots that fit it should take from it too; or that it has been paused or resumed. */
-export function encodeQueueHint({ queue, paused }: RegisteredWorkQueue): Buffer {
+export function encodeQueueHint({ queue, paused }: QueueHint): Buffer {
   const { instanceName: instance, requirement } = queue;
   const hint = { instance, requirement: [...requirement.properties], paused } satisfies z.input<typeof queueSchema>;
   return Buffer.from(JSON.stringify(hint));
 }
 
 /** The queue, or undefined where the body is not one of ours. */
-export function decodeQueueHint(body: Uint8Array): RegisteredWorkQueue | undefined {
+export function decodeQueueHint(body: Uint8Array): QueueHint | undefined {
   const parsed = queueSchema.safeParse(parseJson(body));
   if (!parsed.success) return undefined;
   const { instance, requirement, paused } = parsed.data;

@@ -8,6 +8,8 @@ import type { WorkQueueName } from '../../../domain/work.ts';
 export const WORK_EXCHANGE = 'warren.work';
 export const UPDATES_EXCHANGE = 'warren.updates';
 export const EVENTS_EXCHANGE = 'warren.events';
+export const RETURNED_EXCHANGE = 'warren.returned';
+export const RETURNED_QUEUE = 'warren.returned';
 export const DEAD_EXCHANGE = 'warren.dead';
 export const DEAD_QUEUE = 'warren.dead';
 

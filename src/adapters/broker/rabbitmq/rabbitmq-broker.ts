@@ -10,6 +10,7 @@ import type {
   DeadLetter,
   JobEventMessage,
   ReplicaUpdate,
+  ReturnedWork,
   WorkDelivery,
   WorkInterest,
   WorkQueueState,
@@ -22,6 +23,7 @@ import { DEAD_EXCHANGE, WORK_EXCHANGE } from './names.ts';
 import { priorityLevel } from './priority.ts';
 import { ConfirmingPublisher, RejectedError, UnroutableError } from './publisher.ts';
 import { QueueDirectory } from './queue-directory.ts';
+import { ReturnedMessages } from './returned-messages.ts';
 import { Topology, type WorkQueueOptions } from './topology.ts';
 import { Updates } from './updates.ts';
 import { WorkQueues } from './work-queues.ts';
@@ -51,6 +53,12 @@ export interface RabbitmqBrokerOptions {
 const QUEUE_FULL_RETRY_MS = 5_000;
 const UNROUTABLE_RETRY_MS = 1_000;
 
+/**
+ * By how much a message may overtake one that was offered before it, in milliseconds: replicas publish at different
+ * speeds, and what is given back is handed out again.
+ */
+const OVERTAKING_MS = 10_000;
+
 /** Different capabilities of bots before those without an idle bot are dropped; each holds a channel. */
 const MOST_CAPABILITIES = 256;
 
@@ -63,6 +71,7 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
   readonly #updates: Updates;
   readonly #workQueues: WorkQueues;
   readonly #directory: QueueDirectory;
+  readonly #returned: ReturnedMessages;
   /** By instance and capability. */
   readonly #idleBots = new Map<string, IdleBots>();
   #model: ChannelModel | undefined;
@@ -83,11 +92,13 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
       logger,
       onQueueHint: (hint) => this.#directory.note(hint),
     });
+    this.#returned = new ReturnedMessages({ clock, logger });
     this.#connection = new BrokerConnection(options.connection, [
       new Topology(),
       this.#workQueues,
       this.#publisher,
       this.#updates,
+      this.#returned,
       this,
     ]);
   }
@@ -134,9 +145,17 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
     }
   }
 
-  async isEmpty(queue: WorkQueueName, signal: AbortSignal): Promise<boolean> {
+  async hasLost(work: WorkMessage, signal: AbortSignal): Promise<boolean> {
     signal.throwIfAborted();
-    return (await this.#workQueues.waiting(queue)) === 0;
+    if ((await this.#workQueues.waiting(work)) === 0) return true;
+    // Within one level a queue hands out in order of arrival.
+    const level = priorityLevel(work.priority, this.#options.queues.priorityLevels);
+    const handedOutTo = this.#directory.handedOutTo(work, level);
+    return handedOutTo !== undefined && work.offeredAt < handedOutTo - OVERTAKING_MS;
+  }
+
+  onReturned(listener: (returned: ReturnedWork) => Promise<void>): () => void {
+    return this.#returned.listen(listener);
   }
 
   withdrawWork(): void {
@@ -216,6 +235,7 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
         type: 'warren.work',
         headers: workHeaders(work),
       });
+      this.#workQueues.noteOffered(routingKey);
     } catch (error) {
       if (!(error instanceof RejectedError)) throw error;
       throw resourceExhausted(`work queue ${routingKey} is full`, QUEUE_FULL_RETRY_MS);

@@ -2,10 +2,9 @@ import type { Channel, ChannelModel, Message, Options } from 'amqplib';
 import type { Clock } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { JobEventMessage, ReplicaUpdate } from '../../../ports/broker.ts';
-import type { RegisteredWorkQueue } from '../../../ports/work-queue-registry.ts';
 import type { ConnectionUser } from './connection.ts';
 import { EventTap } from './event-tap.ts';
-import { decodeQueueHint, decodeUpdate, encodeQueueHint, encodeUpdate } from './messages.ts';
+import { decodeQueueHint, decodeUpdate, encodeQueueHint, encodeUpdate, type QueueHint } from './messages.ts';
 import { EVENTS_EXCHANGE, eventRoutingKey, UPDATES_EXCHANGE, updatesQueueName } from './names.ts';
 
 /** Bound on bytes that wait for a slow socket. Hints beyond it are dropped: whoever misses one looks by itself in time. */
@@ -16,7 +15,7 @@ export interface UpdatesOptions {
   readonly replicaId: string;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly onQueueHint: (hint: RegisteredWorkQueue) => void;
+  readonly onQueueHint: (hint: QueueHint) => void;
 }
 
 /**
@@ -110,7 +109,7 @@ export class Updates implements ConnectionUser {
     this.#send(EVENTS_EXCHANGE, routingKey, Buffer.from(JSON.stringify(event)), { mandatory: true });
   }
 
-  publishQueueHint(hint: RegisteredWorkQueue): void {
+  publishQueueHint(hint: QueueHint): void {
     this.#send(EVENTS_EXCHANGE, QUEUE_HINT_KEY, encodeQueueHint(hint), {});
   }
 

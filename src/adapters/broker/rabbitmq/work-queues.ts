@@ -27,7 +27,10 @@ export class WorkQueues implements ConnectionUser {
   readonly #options: WorkQueuesOptions;
   readonly #declared = new Map<string, Promise<void>>();
   /** Messages that wait in each queue, by when that was asked. */
-  readonly #counts = new Map<string, { readonly askedAt: number; readonly waiting: Promise<number> }>();
+  readonly #counts = new Map<
+    string,
+    { readonly askedAt: number; readonly waiting: Promise<number>; isZero: boolean }
+  >();
   #model: ChannelModel | undefined;
 
   constructor(options: WorkQueuesOptions) {
@@ -73,11 +76,22 @@ export class WorkQueues implements ConnectionUser {
     const now = this.#options.clock.monotonic();
     let count = this.#counts.get(name);
     if (count === undefined || now - count.askedAt >= COUNT_LIFE_MS) {
-      count = { askedAt: now, waiting: this.#count(name) };
-      count.waiting.catch(() => this.#counts.delete(name));
-      this.#counts.set(name, count);
+      const asked = { askedAt: now, waiting: this.#count(name), isZero: true };
+      asked.waiting.then(
+        (waiting) => {
+          asked.isZero = waiting === 0;
+        },
+        () => this.#counts.delete(name),
+      );
+      this.#counts.set(name, asked);
+      count = asked;
     }
     return count.waiting;
+  }
+
+  /** A message has come into the queue: what was counted before it is no proof that nothing waits. */
+  noteOffered(name: string): void {
+    if (this.#counts.get(name)?.isZero === true) this.#counts.delete(name);
   }
 
   /** The queue turned out to be gone: the next use declares it again. */

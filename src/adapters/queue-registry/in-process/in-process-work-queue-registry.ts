@@ -11,12 +11,19 @@ export interface InProcessWorkQueueRegistryOptions {
   readonly idleTimeout: number;
 }
 
+interface KnownQueue {
+  readonly queue: WorkQueueName;
+  readonly handedOutTo: Map<number, number>;
+  paused: boolean;
+  usedAt: number;
+}
+
 const RETRY_DELAY_MS = 5_000;
 
 /** The registry of a farm that is one process. */
 export class InProcessWorkQueueRegistry implements WorkQueueRegistry {
   readonly #options: InProcessWorkQueueRegistryOptions;
-  readonly #queues = new Map<string, { queue: WorkQueueName; paused: boolean; usedAt: number }>();
+  readonly #queues = new Map<string, KnownQueue>();
 
   constructor(options: InProcessWorkQueueRegistryOptions) {
     this.#options = options;
@@ -37,7 +44,7 @@ export class InProcessWorkQueueRegistry implements WorkQueueRegistry {
         resourceExhausted(`there are already ${maxQueues} work queues, the most that is allowed`, RETRY_DELAY_MS),
       );
     }
-    this.#queues.set(key, { queue, paused: false, usedAt: now });
+    this.#queues.set(key, { queue, handedOutTo: new Map(), paused: false, usedAt: now });
     return Promise.resolve(true);
   }
 
@@ -45,13 +52,31 @@ export class InProcessWorkQueueRegistry implements WorkQueueRegistry {
     const key = workQueueKey(queue);
     const known = this.#queues.get(key);
     if (known !== undefined) known.paused = paused;
-    else if (paused) this.#queues.set(key, { queue, paused, usedAt: this.#options.clock.now() });
+    else if (paused) {
+      this.#queues.set(key, { queue, handedOutTo: new Map(), paused, usedAt: this.#options.clock.now() });
+    }
+    return Promise.resolve();
+  }
+
+  noteHandedOut(queue: WorkQueueName, handedOutTo: Readonly<Record<number, number>>): Promise<void> {
+    const known = this.#queues.get(workQueueKey(queue));
+    if (known === undefined) return Promise.resolve();
+    for (const [level, offeredAt] of Object.entries(handedOutTo)) {
+      const before = known.handedOutTo.get(Number(level)) ?? offeredAt;
+      known.handedOutTo.set(Number(level), Math.max(before, offeredAt));
+    }
     return Promise.resolve();
   }
 
   list(): Promise<readonly RegisteredWorkQueue[]> {
     this.#forgetIdle(this.#options.clock.now());
-    return Promise.resolve([...this.#queues.values()].map(({ queue, paused }) => ({ queue, paused })));
+    return Promise.resolve(
+      [...this.#queues.values()].map(({ queue, paused, handedOutTo }) => ({
+        queue,
+        paused,
+        handedOutTo: Object.fromEntries(handedOutTo),
+      })),
+    );
   }
 
   #forgetIdle(now: number): void {

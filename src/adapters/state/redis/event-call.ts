@@ -39,6 +39,8 @@ export function callOfEvent(event: JobEvent): EventCall {
       return { script: event.type, args: [event.operationId] };
     case 'cancel':
       return { script: 'cancel', args: [event.reason] };
+    case 'offer-lost':
+      return { script: 'offer-lost', args: [event.attempt, event.offeredAt, event.loss] };
     case 'fit':
       return {
         script: 'fit',

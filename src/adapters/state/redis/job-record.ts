@@ -22,6 +22,7 @@ interface StateJson {
   readonly watchers: Readonly<Record<string, number>>;
   readonly unwatchedSince?: number;
   readonly unservedSince?: number;
+  readonly offeredAt: number;
   readonly fitCheckAt: number;
   readonly queuedAt: number;
   readonly startedAt?: number;
@@ -103,6 +104,7 @@ export function decodeJob(id: string, record: ScriptReply): Job | undefined {
     watchers: state.watchers,
     unwatchedSince: state.unwatchedSince,
     unservedSince: state.unservedSince,
+    offeredAt: state.offeredAt,
     fitCheckAt: state.fitCheckAt,
     partialMetadata: bytesOf(fields.get('partial')),
     queuedAt: state.queuedAt,

@@ -37,7 +37,7 @@ export class RedisWorkQueueRegistry implements WorkQueueRegistry {
 
   constructor(options: RedisWorkQueueRegistryOptions) {
     this.#options = options;
-    this.#keys = ['queues', 'used', 'paused'].map((each) => `${options.keyPrefix}{queues}:${each}`);
+    this.#keys = ['queues', 'used', 'paused', 'handed-out'].map((each) => `${options.keyPrefix}{queues}:${each}`);
   }
 
   async add(queue: WorkQueueName, signal: AbortSignal): Promise<boolean> {
@@ -62,13 +62,28 @@ export class RedisWorkQueueRegistry implements WorkQueueRegistry {
     await this.#options.connection.run('queue-pause', this.#keys, args, signal);
   }
 
+  async noteHandedOut(
+    queue: WorkQueueName,
+    handedOutTo: Readonly<Record<number, number>>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const pairs = Object.entries(handedOutTo).flat();
+    const args = [...this.#commonArguments(), workQueueKey(queue), ...pairs];
+    await this.#options.connection.run('queue-handed-out', this.#keys, args, signal);
+  }
+
   async list(signal: AbortSignal): Promise<readonly RegisteredWorkQueue[]> {
     const reply = await this.#options.connection.run('queue-list', this.#keys, this.#commonArguments(), signal);
-    const pairs = reply as readonly ScriptReply[];
-    return Array.from({ length: pairs.length / 2 }, (_, i) => ({
-      queue: decodeQueue(String(pairs[2 * i])),
-      paused: pairs[2 * i + 1] === 1,
+    const rows = reply as readonly ScriptReply[];
+    const listed = Array.from({ length: rows.length / 3 }, (_, i) => ({
+      queue: decodeQueue(String(rows[3 * i])),
+      paused: rows[3 * i + 1] === 1,
+      handedOutTo: JSON.parse(String(rows[3 * i + 2])) as Record<number, number>,
     }));
+    // A Redis that lost its data must hear of them again.
+    const known = new Set(listed.map(({ queue }) => workQueueKey(queue)));
+    for (const key of this.#addedAt.keys()) if (!known.has(key)) this.#addedAt.delete(key);
+    return listed;
   }
 
   #commonArguments(): readonly ScriptArgument[] {

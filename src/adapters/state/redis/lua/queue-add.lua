@@ -2,7 +2,7 @@
 --
 -- Guarantee: there are never more queues than the bound, and of callers at once one hears that a queue is new.
 --
--- KEYS[1..3], ARGV[1..2] as in fragments/queue.lua
+-- KEYS[1..4], ARGV[1..2] as in fragments/queue.lua
 -- ARGV[3] key of the queue, ARGV[4] the queue as JSON, ARGV[5] how many queues there may be
 --
 -- Returns 'new', 'known' or 'full'.

@@ -2,7 +2,7 @@
 --
 -- Guarantee: a paused queue is known, and stays known.
 --
--- KEYS[1..3], ARGV[1..2] as in fragments/queue.lua
+-- KEYS[1..4], ARGV[1..2] as in fragments/queue.lua
 -- ARGV[3] key of the queue, ARGV[4] the queue as JSON, ARGV[5] 1 to pause
 --
 -- Returns 1.

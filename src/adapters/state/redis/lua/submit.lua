@@ -72,6 +72,7 @@ job.unwatchedSince = now
 if operation.replica ~= '' then add_watch(job, operation.replica, operation.milliseconds, now) end
 job.fitCheckAt = now + tonumber(ARGV[11])
 job.queuedAt = now
+job.offeredAt = now
 if cached then
   job.finishedAt = now
 else

@@ -39,10 +39,8 @@ elseif job.lease then
     accepted = false
   end
 elseif policy.queue_timeout and now >= job.queuedAt + policy.queue_timeout then
-  local requirement = redis.call('HGET', about.key, 'requirement')
-  local queue = requirement == '' and 'the queue without requirement' or 'queue ' .. requirement
   local seconds = math.floor((now - job.queuedAt) / 1000 + 0.5)
-  local message = 'waited ' .. seconds .. ' s in ' .. queue .. ' and no bot took it'
+  local message = 'waited ' .. seconds .. ' s in ' .. queue_in_words(about) .. ' and no bot took it'
   finish(job, about, 'expired', status_outcome(14, message), now, effects)
 elseif now >= job.fitCheckAt then
   job.fitCheckAt = now + policy.unserved_grace
@@ -56,6 +54,7 @@ if about.owed then
   if now >= owed_since + AGAIN_AFTER then
     accepted = true
     if reason == '' then
+      job.offeredAt = now
       offer(job, about, effects, now)
     else
       dead_letter(job, about, reason, effects, now)

@@ -13,7 +13,10 @@ local function join_job(job, about, operation, now, effects)
   if operation.replica ~= '' then add_watch(job, operation.replica, operation.milliseconds, now) end
   if operation.priority < job.priority then
     job.priority = operation.priority
-    if job.state == 'queued' then offer(job, about, effects, now) end
+    if job.state == 'queued' then
+      job.offeredAt = now
+      offer(job, about, effects, now)
+    end
   end
   save_job(job, about, now)
 end

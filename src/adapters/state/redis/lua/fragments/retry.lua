@@ -22,6 +22,7 @@ local function retry(job, about, reason, now, effects, by_bot)
   job.state = 'queued'
   job.version = job.version + 1
   job.lease = nil
+  job.offeredAt = now
   job.fitCheckAt = now
   job.unservedSince = nil
   offer(job, about, effects, now)

@@ -20,6 +20,12 @@ local function dead_letter(job, about, reason, effects, now)
   about.owed = string.format('%d %d ', job.version, now) .. reason
 end
 
+-- The job's work queue, for messages to clients and operators.
+local function queue_in_words(about)
+  local requirement = redis.call('HGET', about.key, 'requirement')
+  return requirement == '' and 'the queue without requirement' or 'queue ' .. requirement
+end
+
 -- What the job holds of the farm is let go: its place in the queue, or its bot, unless the bot itself ended the lease.
 local function let_go(job, about, effects, by_bot)
   if job.state == 'queued' then
