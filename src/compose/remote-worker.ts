@@ -58,6 +58,7 @@ function settingsOf(configuration: WorkerConfiguration): WorkerSettings {
     instanceName: configuration.instance,
     botId: configuration.botId ?? `${hostname()}-${shortHash(directory)}`,
     slots: configuration.slots,
+    prefetch: configuration.prefetch,
     properties: configuration.properties,
     workFolder: join(directory, 'work'),
     cacheFolder: join(directory, 'inputs'),

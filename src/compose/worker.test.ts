@@ -101,6 +101,7 @@ describe('a worker against a server', () => {
         instanceName: 'main',
         botId: 'the-bot',
         slots: 2,
+        prefetch: 0,
         properties: [{ name: 'pool', value: 'test' }],
         workFolder: join(folder, 'work'),
         cacheFolder: join(folder, 'cache'),

@@ -37,7 +37,7 @@ export function embeddedConfiguration(
   options: EmbeddedOptions,
   defaults: EmbeddedDefaults,
 ): GridConfiguration {
-  const { dataDirectory } = options;
+  const { dataDirectory, workers } = options;
   const base = {
     // The grid's own worker is there from the start: who asks for what it lacks should hear it soon.
     scheduling: { unservedSeconds: 5 },
@@ -52,9 +52,14 @@ export function embeddedConfiguration(
       directory: join(dataDirectory, 'assets'),
       fetch: { directory: join(dataDirectory, 'downloads') },
     },
-    worker: { slots: defaults.cores, directory: join(dataDirectory, 'worker'), hiddenFolders: [dataDirectory] },
+    worker: {
+      slots: defaults.cores,
+      prefetch: workers ?? defaults.cores,
+      directory: join(dataDirectory, 'worker'),
+      hiddenFolders: [dataDirectory],
+    },
   };
-  const { port, workers, maxSizeBytes } = options;
+  const { port, maxSizeBytes } = options;
   const flags = {
     ...(port === undefined ? {} : { server: { listen: `127.0.0.1:${port}` } }),
     ...(workers === undefined ? {} : { worker: { slots: workers } }),

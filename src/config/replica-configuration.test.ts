@@ -122,7 +122,7 @@ describe('the embedded configuration', () => {
   it('lays the file upon what suits the machine, and flags upon the file', () => {
     const file = { worker: { slots: 2, network: true }, server: { listen: '127.0.0.1:1', drainSeconds: 7 } };
     const configuration = embeddedConfiguration('t', file, { dataDirectory: '/data', port: 0 }, defaults);
-    expect(configuration.worker).toMatchObject({ slots: 2, network: true, directory: '/data/worker' });
+    expect(configuration.worker).toMatchObject({ slots: 2, prefetch: 4, network: true, directory: '/data/worker' });
     expect(configuration.server).toMatchObject({ listen: '127.0.0.1:0', drainSeconds: 7 });
     expect(configuration.blobs).toMatchObject({ kind: 'disk', directory: '/data/blobs' });
   });

@@ -3,6 +3,14 @@ import { z } from 'zod';
 /** How a worker runs actions. */
 export const workerShape = {
   slots: z.int().min(0).describe('How many actions run at once; 0 for no worker.'),
+  prefetch: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe(
+      'How many more leases are taken while all slots run, so that their inputs are there when a slot falls free; ' +
+        'default 0, since on a farm another worker could run them meanwhile. `warren up` takes one for each slot.',
+    ),
   directory: z
     .string()
     .min(1)

@@ -27,6 +27,7 @@ import { StatusError } from '../domain/status-error.ts';
 import { SystemClock } from '../lib/clock.ts';
 import { RandomIdGenerator } from '../lib/ids.ts';
 import { silentLogger } from '../lib/log.ts';
+import { Semaphore } from '../lib/semaphore.ts';
 import { type Command, Directory } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
 import { digestFromWire, digestToWire } from '../wire/digest.ts';
 import { decodeTree } from '../wire/tree.ts';
@@ -40,6 +41,7 @@ import { DEFAULT_EXECUTION_LIMITS } from './worker.ts';
 
 const clock = new SystemClock();
 const never = new AbortController().signal;
+const SLOTS = 2;
 
 describe.each(['bubblewrap', 'none'] as const)('LocalExecutor with sandbox %s', (sandbox) => {
   const sandboxed = [sandbox].filter((name) => name !== 'none');
@@ -80,7 +82,7 @@ describe.each(['bubblewrap', 'none'] as const)('LocalExecutor with sandbox %s', 
     );
     const stager = new InputStager(new DirectoryReader(blobs), cache);
     const all = { ...DEFAULT_EXECUTION_LIMITS, ...limits };
-    executor = new LocalExecutor(blobs, stager, cache, folders, runner, all, silentLogger);
+    executor = new LocalExecutor(blobs, stager, cache, folders, runner, new Semaphore(SLOTS), all, silentLogger);
     progress = new ExecutionProgress(clock, 'the-worker');
   }
 
@@ -314,6 +316,26 @@ describe.each(['bubblewrap', 'none'] as const)('LocalExecutor with sandbox %s', 
     const [detail] = error.details;
     const subjects = detail?.kind === 'precondition-failure' ? detail.violations.map((each) => each.subject) : [];
     expect(subjects.sort()).toEqual(lost.map((digest) => `blobs/${digestKey(digest)}`).sort());
+  });
+
+  it('lays out the inputs of one action more while its slots run commands, and runs it only then', async () => {
+    const running = Array.from({ length: SLOTS + 1 }, async (_, index) => {
+      const own = new ExecutionProgress(clock, 'the-worker');
+      const action = await buildAction(blobs, shell(`sleep 0.5; echo ${index}`));
+      await executor.execute(action, undefined, own, never);
+      const at = (time: { seconds: bigint; nanos: number } | undefined) =>
+        Number(time?.seconds) * 1_000 + (time?.nanos ?? Number.NaN) / 1e6;
+      const { inputFetchCompletedTimestamp, executionStartTimestamp, executionCompletedTimestamp } = own.metadata;
+      return {
+        laidOut: at(inputFetchCompletedTimestamp),
+        started: at(executionStartTimestamp),
+        ended: at(executionCompletedTimestamp),
+      };
+    });
+    const all = (await Promise.all(running)).sort((a, b) => a.started - b.started);
+    const firstEnd = Math.min(...all.slice(0, SLOTS).map(({ ended }) => ended));
+    expect(all[SLOTS]?.started).toBeGreaterThanOrEqual(firstEnd);
+    expect(all[SLOTS]?.laidOut).toBeLessThan(firstEnd);
   });
 
   it('kills the whole tree at the timeout, and keeps what was printed', async () => {

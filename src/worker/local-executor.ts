@@ -7,6 +7,7 @@ import type { ActionStreamNames } from '../domain/log-stream.ts';
 import { StatusCode } from '../domain/status-code.ts';
 import { invalidArgument, StatusError } from '../domain/status-error.ts';
 import type { Logger } from '../lib/log.ts';
+import type { Semaphore } from '../lib/semaphore.ts';
 import type { BlobStore } from '../ports/blob-store.ts';
 import type { LeaseDetails } from '../ports/bots-client.ts';
 import type { Runner, RunOutcome, RunReport } from '../ports/runner.ts';
@@ -68,17 +69,20 @@ export class LocalExecutor {
   readonly #cache: FileCache;
   readonly #folders: WorkFolders;
   readonly #runner: Runner;
+  readonly #slots: Semaphore;
   readonly #limits: ExecutionLimits;
   readonly #logger: Logger;
   readonly #liveLogs: LiveLogs | undefined;
   readonly #cleanups = new Set<Promise<void>>();
 
+  /** @param slots how many commands run at once; what comes before and after a run is not counted. */
   constructor(
     blobs: BlobStore,
     stager: InputStager,
     cache: FileCache,
     folders: WorkFolders,
     runner: Runner,
+    slots: Semaphore,
     limits: ExecutionLimits,
     logger: Logger,
     liveLogs?: LiveLogs,
@@ -88,6 +92,7 @@ export class LocalExecutor {
     this.#cache = cache;
     this.#folders = folders;
     this.#runner = runner;
+    this.#slots = slots;
     this.#limits = limits;
     this.#logger = logger;
     this.#liveLogs = liveLogs;
@@ -141,10 +146,7 @@ export class LocalExecutor {
       const workingDirectory = findWorkingDirectory(folder.inputRoot, run.command.workingDirectory);
       makeOutputParents(folder.inputRoot, workingDirectory, run.requested);
       run.progress.mark('inputFetchCompletedTimestamp');
-      run.progress.mark('executionStartTimestamp');
-      const liveLog = this.#follow(run.logStreams, folder);
-      const report = await this.#run(run, folder, workingDirectory, signal).finally(() => liveLog?.end());
-      run.progress.mark('executionCompletedTimestamp');
+      const report = await this.#slots.run(() => this.#run(run, folder, workingDirectory, signal), signal);
       if (!(await this.#stager.verify(staged))) return undefined;
       return await this.#collect(run, folder, workingDirectory, report, signal);
     } finally {
@@ -160,8 +162,10 @@ export class LocalExecutor {
     ]);
   }
 
-  #run(run: Execution, folder: WorkFolder, workingDirectory: string, signal: AbortSignal): Promise<RunReport> {
-    return this.#runner.run(
+  async #run(run: Execution, folder: WorkFolder, workingDirectory: string, signal: AbortSignal): Promise<RunReport> {
+    run.progress.mark('executionStartTimestamp');
+    const liveLog = this.#follow(run.logStreams, folder);
+    const running = this.#runner.run(
       {
         inputRoot: folder.inputRoot,
         workingDirectory: relative(folder.inputRoot, workingDirectory),
@@ -176,6 +180,9 @@ export class LocalExecutor {
       },
       signal,
     );
+    const report = await running.finally(() => liveLog?.end());
+    run.progress.mark('executionCompletedTimestamp');
+    return report;
   }
 
   async #collect(

@@ -4,6 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { IdGenerator, Random } from '../lib/ids.ts';
 import type { Service } from '../lib/lifecycle.ts';
 import type { Logger } from '../lib/log.ts';
+import { Semaphore } from '../lib/semaphore.ts';
 import { VERSION } from '../lib/version.ts';
 import type { BlobStore } from '../ports/blob-store.ts';
 import type { BotsClient } from '../ports/bots-client.ts';
@@ -25,8 +26,10 @@ export interface WorkerOptions {
   readonly instanceName: string;
   /** Names the bot; the same after each restart, so that a session that a crash left behind ends at once. */
   readonly botId: string;
-  /** Leases at once. */
+  /** Commands that run at once. */
   readonly slots: number;
+  /** Leases beyond the slots, whose inputs are fetched while all slots run, so that none stands idle in between. */
+  readonly prefetch: number;
   /** What it offers: `machineProperties`, and what the operator adds. */
   readonly properties: readonly Property[];
   /** Folder of executions. Its own, and on one file system with `cacheFolder`, so that inputs need not be copied. */
@@ -87,17 +90,28 @@ export class Worker implements Service {
     this.#logger = logger;
     this.#cache = new FileCache(options.cacheFolder, options.maxCacheBytes, blobs, logger);
     this.#folders = new WorkFolders(options.workFolder, ids, logger);
+    const capacity = options.slots + options.prefetch;
+    const slots = new Semaphore(options.slots);
     const stager = new InputStager(new DirectoryReader(blobs), this.#cache);
-    const { limits } = options;
     const liveLogs = new LiveLogs(ports.logStreams, clock, logger);
-    this.#executor = new LocalExecutor(blobs, stager, this.#cache, this.#folders, runner, limits, logger, liveLogs);
+    this.#executor = new LocalExecutor(
+      blobs,
+      stager,
+      this.#cache,
+      this.#folders,
+      runner,
+      slots,
+      options.limits,
+      logger,
+      liveLogs,
+    );
     const leaseRunner = new LeaseRunner(this.#executor, blobs, clock, options.botId, logger);
-    this.#leases = new HeldLeases(leaseRunner, options.slots, clock, logger);
+    this.#leases = new HeldLeases(leaseRunner, capacity, clock, logger);
     const identity = {
       parent: options.instanceName,
       botId: options.botId,
       properties: options.properties,
-      capacity: options.slots,
+      capacity,
       version: `warren/${VERSION}`,
       healthy: () => this.#hasRoom(),
     };
