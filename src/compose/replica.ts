@@ -77,12 +77,12 @@ export async function composeReplica(
   const server = new RpcServer(serverOptions(configuration.server), clock, logger, observer);
   for (const each of served) each.register(server);
   server.register(HealthService, health);
+  addReflection(server, [...names, 'grpc.health.v1.Health'], logger);
   const group = new ServiceGroup('replica', [
     ...scheduling.services,
     ...(assets?.services ?? []),
     logStreamNames,
     server,
-    reflectionService(server, [...names, 'grpc.health.v1.Health'], logger),
     { name: 'health', start: async () => health.serve(), stop: async () => health.drain() },
   ]);
   let closing: Promise<void> | undefined;
@@ -126,19 +126,5 @@ function serverOptions(configuration: ServerConfiguration): RpcServerOptions {
     maxConnectionAgeMilliseconds:
       configuration.maxConnectionAgeSeconds === undefined ? undefined : configuration.maxConnectionAgeSeconds * 1_000,
     retryDelayMilliseconds: DRAIN_RETRY_DELAY_MS,
-  };
-}
-
-/** Loads reflection once the server answers: its quarter of a second is nobody's to wait for. */
-function reflectionService(server: RpcServer, names: readonly string[], logger: Logger): Service {
-  let loading: Promise<void> = Promise.resolve();
-  return {
-    name: 'reflection',
-    async start() {
-      loading = addReflection(server, names).catch((cause: unknown) => {
-        logger.warn({ err: cause }, 'reflection is not served');
-      });
-    },
-    stop: () => loading,
   };
 }

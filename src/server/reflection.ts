@@ -1,21 +1,97 @@
+import { EventEmitter } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { type ServerDuplexStream, type ServiceDefinition, status } from '@grpc/grpc-js';
+import type { Logger } from '../lib/log.ts';
 import type { RpcServer } from './rpc-server.ts';
 
 /** Every message and service that we speak, compiled; `./dev generate` makes it. The same from src/ and from dist/. */
 const DESCRIPTOR_SET = new URL('../../protos/descriptor-set.binpb', import.meta.url);
 
+/** Clients of both ages are about. */
+const VERSIONS = ['v1', 'v1alpha'] as const;
+
+/** What the library's handler uses of a call: its messages and its end. */
+interface ReflectionStream extends EventEmitter {
+  write(response: unknown): void;
+  end(): void;
+}
+
+/** The one method of a reflection service, as the library would have served it. */
+interface ReflectionMethod {
+  deserialize(encoded: Buffer): unknown;
+  serialize(response: unknown): Buffer;
+  handle(stream: ReflectionStream): void;
+}
+
+type RawCall = ServerDuplexStream<Buffer, Buffer>;
+
 /**
  * Serves gRPC reflection (v1 and v1alpha), so that grpcurl and its like can call us without our .proto files.
  *
+ * The library that answers is loaded with the first such call: loading and indexing every description takes half a
+ * second of CPU, which would otherwise be taken from the first build of each server.
+ *
  * @param services full names of the services to show.
  */
-export async function addReflection(server: RpcServer, services: readonly string[]): Promise<void> {
-  // Loading costs a good part of the time that a start takes: nobody waits for it who does not want reflection.
+export function addReflection(server: RpcServer, services: readonly string[], logger: Logger): void {
+  let loading: Promise<ReadonlyMap<string, ReflectionMethod>> | undefined;
+  for (const version of VERSIONS) {
+    const path = `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`;
+    const definition = { ServerReflectionInfo: { path, requestStream: true, responseStream: true, ...RAW } };
+    server.grpcServer.addService(definition, {
+      ServerReflectionInfo(call: RawCall) {
+        loading ??= loadMethods(services);
+        loading.then(
+          (methods) => relay(call, methods.get(path) as ReflectionMethod),
+          (cause: unknown) => {
+            loading = undefined;
+            logger.warn({ err: cause }, 'reflection cannot be served');
+            call.destroy(Object.assign(new Error('reflection cannot be served'), { code: status.INTERNAL }));
+          },
+        );
+      },
+    });
+  }
+}
+
+const same = (bytes: Buffer) => bytes;
+const RAW = { requestSerialize: same, requestDeserialize: same, responseSerialize: same, responseDeserialize: same };
+
+/** The library's own services, taken from it where it would add them to a server. */
+async function loadMethods(services: readonly string[]): Promise<ReadonlyMap<string, ReflectionMethod>> {
   const [{ ReflectionService }, { loadFileDescriptorSetFromBuffer }, encoded] = await Promise.all([
     import('@grpc/reflection'),
     import('@grpc/proto-loader'),
     readFile(DESCRIPTOR_SET),
   ]);
+  const methods = new Map<string, ReflectionMethod>();
+  const collector = {
+    addService(definition: ServiceDefinition, implementation: Readonly<Record<string, unknown>>) {
+      for (const [name, { path, requestDeserialize, responseSerialize }] of Object.entries(definition)) {
+        const handle = implementation[name] as ReflectionMethod['handle'];
+        methods.set(path, { deserialize: requestDeserialize, serialize: responseSerialize, handle });
+      }
+    },
+  };
   const definitions = loadFileDescriptorSetFromBuffer(encoded);
-  new ReflectionService(definitions, { services: [...services] }).addToServer(server.grpcServer);
+  new ReflectionService(definitions, { services: [...services] }).addToServer(collector);
+  return methods;
+}
+
+function relay(call: RawCall, method: ReflectionMethod): void {
+  const stream = Object.assign(new EventEmitter(), {
+    write: (response: unknown) => void call.write(method.serialize(response)),
+    end: () => call.end(),
+  });
+  method.handle(stream);
+  call.on('data', (encoded: Buffer) => {
+    try {
+      stream.emit('data', method.deserialize(encoded));
+    } catch {
+      call.destroy(
+        Object.assign(new Error('the request is not an encoded message'), { code: status.INVALID_ARGUMENT }),
+      );
+    }
+  });
+  call.on('end', () => stream.emit('end'));
 }
