@@ -9,6 +9,9 @@ const LAST_WORDS_MS = 1_000;
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
+// The AWS SDK, where a store uses it, would print a notice about versions of Node into the log.
+process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
+
 const clock = new SystemClock();
 const stop = new AbortController();
 const force = new AbortController();

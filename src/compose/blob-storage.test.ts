@@ -3,14 +3,16 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startStorageServer } from '../../test/support/storage-server.ts';
 import { removeFolder, temporaryFolder } from '../../test/support/throwaway-process.ts';
-import { actionCacheSchema, blobStoreSchema } from '../config/blob-storage-schema.ts';
+import { actionCacheSchema } from '../config/action-cache-schema.ts';
+import { blobStoreSchema } from '../config/blob-storage-schema.ts';
 import { digestOf } from '../domain/digest.ts';
 import { StatusCode } from '../domain/status-code.ts';
 import { SystemClock } from '../lib/clock.ts';
 import { SequentialIdGenerator } from '../lib/ids.ts';
 import { silentLogger } from '../lib/log.ts';
 import { describeBlobStore, someBytes } from '../ports/blob-store.suite.ts';
-import { openActionCache, openBlobStore } from './blob-storage.ts';
+import { openActionCache } from './action-cache-storage.ts';
+import { openBlobStore } from './blob-storage.ts';
 
 const signal = new AbortController().signal;
 const dependencies = {
@@ -71,7 +73,7 @@ it('a store of another server is used with its token, and memory in front of it'
   const endpoint = `grpc://127.0.0.1:${server.port}`;
   const remote = { kind: 'remote', endpoint, instance: 'main', tokenFile };
   const store = await open({ kind: 'tiered', fast: MEMORY, slow: remote });
-  const results = await openActionCache(actionCacheSchema.parse(remote), dependencies, signal);
+  const results = await openActionCache(actionCacheSchema.parse(remote), ['actionCache'], dependencies, signal);
   try {
     const data = someBytes(3_000_000);
     const digest = digestOf(data);

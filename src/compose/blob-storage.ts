@@ -1,30 +1,29 @@
-import { DiskActionCacheStore } from '../adapters/action-cache/disk/disk-action-cache-store.ts';
-import { MemoryActionCacheStore } from '../adapters/action-cache/memory/memory-action-cache-store.ts';
-import { RemoteActionCacheStore } from '../adapters/action-cache/remote/remote-action-cache-store.ts';
 import { DiskBlobStore } from '../adapters/blob/disk/disk-blob-store.ts';
 import { ExistenceCachingBlobStore } from '../adapters/blob/existence-caching-blob-store.ts';
 import { MemoryBlobStore } from '../adapters/blob/memory/memory-blob-store.ts';
 import { MirroredBlobStore } from '../adapters/blob/mirrored-blob-store.ts';
 import { PlainBlobBackend } from '../adapters/blob/plain-blob-backend.ts';
 import { ReadOnlyBlobStore } from '../adapters/blob/read-only-blob-store.ts';
+import { RedisBlobStore } from '../adapters/blob/redis/redis-blob-store.ts';
 import { RemoteBlobStore } from '../adapters/blob/remote/remote-blob-store.ts';
 import type { RemoteBlobStoreConfiguration } from '../adapters/blob/remote/remote-configuration.ts';
+import { S3BlobStore } from '../adapters/blob/s3/s3-blob-store.ts';
 import { ShardedBlobStore } from '../adapters/blob/sharded-blob-store.ts';
 import { SizeSplitBlobStore } from '../adapters/blob/size-split-blob-store.ts';
 import { TieredBlobStore } from '../adapters/blob/tiered-blob-store.ts';
 import { VerifyingBlobStore } from '../adapters/blob/verifying-blob-store.ts';
 import { Retrier } from '../adapters/grpc-client/retrier.ts';
-import { type ActionCacheConfiguration, type BlobStoreConfiguration, partsOf } from '../config/blob-storage-schema.ts';
+import { type BlobStoreConfiguration, partsOf } from '../config/blob-storage-schema.ts';
 import { formatPath } from '../config/configuration-error.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { IdGenerator, Random } from '../lib/ids.ts';
 import type { Logger } from '../lib/log.ts';
-import type { ActionCacheStore } from '../ports/action-cache-store.ts';
 import type { BlobBackend } from '../ports/blob-backend.ts';
 import type { BlobListing } from '../ports/blob-listing.ts';
 import type { StoreMaintenance } from '../ports/store-maintenance.ts';
 import { openIndexedBlobs } from './indexed-blobs.ts';
 import { openRemoteServer } from './remote-server.ts';
+import { openRedis, openS3, redisEntries } from './shared-servers.ts';
 
 export interface StorageDependencies {
   readonly clock: Clock;
@@ -53,14 +52,6 @@ export interface OpenedBlobStore {
   readonly maximumBytes: number;
   /** Lets what is under way end, unless `force` is aborted; closes all parts, the outer before the inner. */
   close(force: AbortSignal): Promise<void>;
-}
-
-/** An opened action cache. */
-export interface OpenedActionCache {
-  readonly store: ActionCacheStore;
-  /** Undefined where it has no index of its own. */
-  readonly maintenance?: StoreMaintenance;
-  close(): Promise<void>;
 }
 
 /**
@@ -92,10 +83,10 @@ export async function openBlobStore(
       ],
       storedBytes: () => counted.reduce((sum, part) => sum + part.storedBytes(), own.storedBytes?.() ?? 0),
       maximumBytes: counted.reduce((sum, part) => sum + part.maximumBytes, own.maximumBytes ?? 0),
-      close: (force) => closeInTurn([(each) => own.close?.(each), ...closersOf(parts)], force),
+      close: (force) => closeInTurn([() => own.close?.(force), ...closersOf(parts, force)]),
     };
   } catch (cause) {
-    await closeInTurn(closersOf(parts), AbortSignal.abort()).catch((failure: unknown) => {
+    await closeInTurn(closersOf(parts, AbortSignal.abort())).catch((failure: unknown) => {
       dependencies.logger.warn({ err: failure }, 'a store could not be closed after a failed start');
     });
     throw cause;
@@ -132,6 +123,18 @@ async function assemble(
       const maximumBytes = configuration.maximumSizeBytes;
       const blobs = new MemoryBlobStore(maximumBytes);
       return { blobs, listing: blobs, maximumBytes, storedBytes: () => blobs.storedBytes };
+    }
+    case 'redis': {
+      const connection = await openRedis(configuration, 'cache', dependencies, signal);
+      const entries = redisEntries(connection, configuration, 'blob');
+      const store = new RedisBlobStore(entries, configuration.maximumBlobBytes, logger);
+      return { blobs: new PlainBlobBackend(store), listing: store, close: () => connection.stop() };
+    }
+    case 's3': {
+      const objects = await openS3(configuration);
+      const store = new S3BlobStore(objects, configuration, logger);
+      // Bytes that have been on another machine are hashed before anybody gets them.
+      return { blobs: new VerifyingBlobStore(store, logger), listing: store, close: () => objects.close() };
     }
     case 'remote':
       return openRemoteBlobs(configuration, dependencies);
@@ -173,45 +176,20 @@ async function openRemoteBlobs(
   return { blobs: new PlainBlobBackend(store), close: () => channel.close() };
 }
 
-type Closer = (force: AbortSignal) => Promise<void> | void;
-
 /** The last that was opened comes first. */
-function closersOf(parts: readonly OpenedBlobStore[]): Closer[] {
-  return [...parts].reverse().map((part) => (force) => part.close(force));
+function closersOf(parts: readonly OpenedBlobStore[], force: AbortSignal): Array<() => Promise<void>> {
+  return [...parts].reverse().map((part) => () => part.close(force));
 }
 
 /** Closes one after the other, also those behind one that fails. @throws the first failure. */
-async function closeInTurn(closers: readonly Closer[], force: AbortSignal): Promise<void> {
+export async function closeInTurn(closers: ReadonlyArray<() => Promise<void> | void>): Promise<void> {
   const failures: unknown[] = [];
   for (const close of closers) {
     try {
-      await close(force);
+      await close();
     } catch (cause) {
       failures.push(cause);
     }
   }
   if (failures.length > 0) throw failures[0];
-}
-
-/** Opens the action cache that a configuration names. @throws DirectoryLockedError, ConfigurationError. */
-export async function openActionCache(
-  configuration: ActionCacheConfiguration,
-  dependencies: StorageDependencies,
-  signal: AbortSignal,
-): Promise<OpenedActionCache> {
-  switch (configuration.kind) {
-    case 'disk': {
-      const store = await DiskActionCacheStore.open(configuration, dependencies, signal);
-      return { store, maintenance: store.maintenance, close: () => store.close() };
-    }
-    case 'memory':
-      return { store: new MemoryActionCacheStore(configuration.maximumSizeBytes), close: async () => {} };
-    case 'remote': {
-      const { clock, random } = dependencies;
-      const channel = await openRemoteServer(configuration, clock);
-      const retrier = new Retrier({ clock, random });
-      const store = new RemoteActionCacheStore(channel, retrier, configuration.instance);
-      return { store, close: async () => channel.close() };
-    }
-  }
 }

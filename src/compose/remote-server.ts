@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { parseEndpoint } from '../adapters/grpc-client/endpoint.ts';
 import { GrpcChannel, type TlsOptions } from '../adapters/grpc-client/grpc-channel.ts';
 import type { RemoteServerConfiguration } from '../adapters/grpc-client/remote-server-configuration.ts';
 import { ConfigurationError } from '../config/configuration-error.ts';
 import type { Clock } from '../lib/clock.ts';
+import { readConfiguredFile } from './read-configured-file.ts';
 
 /**
  * A channel to the server that a configuration names; connects with the first call.
@@ -25,22 +25,14 @@ export async function openRemoteServer(configuration: RemoteServerConfiguration,
 async function readTls(files: NonNullable<RemoteServerConfiguration['tls']>): Promise<TlsOptions> {
   const { authoritiesFile, certificateFile, keyFile } = files;
   return {
-    ...(authoritiesFile === undefined ? {} : { rootCertificates: await read(authoritiesFile) }),
-    ...(certificateFile === undefined ? {} : { clientCertificate: await read(certificateFile) }),
-    ...(keyFile === undefined ? {} : { clientKey: await read(keyFile) }),
+    ...(authoritiesFile === undefined ? {} : { rootCertificates: await readConfiguredFile(authoritiesFile) }),
+    ...(certificateFile === undefined ? {} : { clientCertificate: await readConfiguredFile(certificateFile) }),
+    ...(keyFile === undefined ? {} : { clientKey: await readConfiguredFile(keyFile) }),
   };
 }
 
 async function readToken(file: string): Promise<string> {
-  const token = (await read(file)).toString().trim();
+  const token = (await readConfiguredFile(file)).toString().trim();
   if (/^[\x21-\x7e]+$/.test(token)) return token;
   throw new ConfigurationError(file, [{ path: '', message: 'holds no token: one line of visible ASCII is needed' }]);
-}
-
-async function read(file: string): Promise<Buffer> {
-  try {
-    return await readFile(file);
-  } catch (cause) {
-    throw new ConfigurationError(file, [{ path: '', message: cause instanceof Error ? cause.message : String(cause) }]);
-  }
 }

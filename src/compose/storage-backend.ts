@@ -1,18 +1,12 @@
 import { ResumableUploads } from '../adapters/upload/resumable-uploads.ts';
-import type { ActionCacheConfiguration, BlobStoreConfiguration } from '../config/blob-storage-schema.ts';
-import { formatPath } from '../config/configuration-error.ts';
+import { type ActionCacheConfiguration, keepsResults } from '../config/action-cache-schema.ts';
+import type { BlobStoreConfiguration } from '../config/blob-storage-schema.ts';
 import type { ReplicaConfiguration } from '../config/replica-configuration.ts';
 import { CompletenessCheckingActionResults } from '../services/action-results.ts';
 import { type Instance, Instances } from '../services/instances.ts';
+import { type OpenedActionCache, openActionCache } from './action-cache-storage.ts';
 import { type AssetBackend, openAssets } from './assets.ts';
-import {
-  type MaintainedStore,
-  type OpenedActionCache,
-  type OpenedBlobStore,
-  openActionCache,
-  openBlobStore,
-  type StorageDependencies,
-} from './blob-storage.ts';
+import { type MaintainedStore, type OpenedBlobStore, openBlobStore, type StorageDependencies } from './blob-storage.ts';
 import { type ActionCacheObserver, ObservedActionResults } from './observed-action-results.ts';
 
 /** The storage of one replica, opened, as its instances see it. */
@@ -62,7 +56,9 @@ export async function openStorageBackend(
           new CompletenessCheckingActionResults(actionCache.store, blobs.blobs, dependencies.logger),
           actionCacheObserver,
         ),
-        actionCacheUpdateEnabled: each.actionCacheUpdates,
+        actionCacheUpdateEnabled:
+          each.actionCacheUpdates && keepsResults(each.actionCache ?? configuration.actionCache),
+        cacheFailedActions: each.cacheFailedActions,
         executionEnabled: each.execution,
       });
     }
@@ -116,10 +112,9 @@ class StorageOpening {
   }
 
   async actionCache(configuration: ActionCacheConfiguration, path: readonly PropertyKey[]): Promise<OpenedActionCache> {
-    const opened = await openActionCache(configuration, this.#dependencies, this.#signal);
+    const opened = await openActionCache(configuration, path, this.#dependencies, this.#signal);
     this.#closers.push(() => opened.close());
-    const { maintenance } = opened;
-    if (maintenance !== undefined) this.maintained.push({ path: formatPath(path), maintenance });
+    this.maintained.push(...opened.maintained);
     return opened;
   }
 

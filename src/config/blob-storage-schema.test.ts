@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { actionCacheSchema, blobStoreSchema } from './blob-storage-schema.ts';
+import { actionCacheSchema } from './action-cache-schema.ts';
+import { blobStoreSchema } from './blob-storage-schema.ts';
 import { ConfigurationError } from './configuration-error.ts';
 import { checkConfiguration } from './load-configuration.ts';
 
@@ -57,6 +58,8 @@ it('knows every store', () => {
   expect(blobVariants.map(([kind]) => kind)).toEqual([
     'disk',
     'memory',
+    'redis',
+    's3',
     'remote',
     'tiered',
     'sharded',
@@ -67,7 +70,17 @@ it('knows every store', () => {
     'indexed',
     'read-only',
   ]);
-  expect(resultVariants.map(([kind]) => kind)).toEqual(['disk', 'memory', 'remote']);
+  expect(resultVariants.map(([kind]) => kind)).toEqual([
+    'disk',
+    'memory',
+    'redis',
+    's3',
+    'remote',
+    'tiered',
+    'read-only',
+    'write-once',
+    'expiring',
+  ]);
 });
 
 describe.each([

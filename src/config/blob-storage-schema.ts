@@ -1,7 +1,4 @@
 import { z } from 'zod';
-import { diskActionCacheSchema } from '../adapters/action-cache/disk/disk-configuration.ts';
-import { memoryActionCacheSchema } from '../adapters/action-cache/memory/memory-configuration.ts';
-import { remoteActionCacheSchema } from '../adapters/action-cache/remote/remote-configuration.ts';
 import { type DiskBlobStoreConfiguration, diskBlobStoreSchema } from '../adapters/blob/disk/disk-configuration.ts';
 import {
   type ExistenceCacheConfiguration,
@@ -23,10 +20,12 @@ import {
   type ReadOnlyBlobStoreConfiguration,
   readOnlyBlobStoreSchema,
 } from '../adapters/blob/read-only-configuration.ts';
+import { type RedisBlobStoreConfiguration, redisBlobStoreSchema } from '../adapters/blob/redis/redis-configuration.ts';
 import {
   type RemoteBlobStoreConfiguration,
   remoteBlobStoreSchema,
 } from '../adapters/blob/remote/remote-configuration.ts';
+import { type S3BlobStoreConfiguration, s3BlobStoreSchema } from '../adapters/blob/s3/s3-configuration.ts';
 import { type ShardedBlobStoreConfiguration, shardedBlobStoreSchema } from '../adapters/blob/sharded-configuration.ts';
 import {
   type SizeSplitBlobStoreConfiguration,
@@ -42,6 +41,8 @@ import {
 export type BlobStoreConfiguration =
   | DiskBlobStoreConfiguration
   | MemoryBlobStoreConfiguration
+  | RedisBlobStoreConfiguration
+  | S3BlobStoreConfiguration
   | RemoteBlobStoreConfiguration
   | TieredBlobStoreConfiguration<BlobStoreConfiguration>
   | ShardedBlobStoreConfiguration<BlobStoreConfiguration>
@@ -58,25 +59,18 @@ const anyStore: z.ZodType<BlobStoreConfiguration> = z.lazy(() => blobStoreSchema
 export const blobStoreSchema: z.ZodType<BlobStoreConfiguration> = z.discriminatedUnion('kind', [
   diskBlobStoreSchema,
   memoryBlobStoreSchema,
+  redisBlobStoreSchema,
+  s3BlobStoreSchema,
   remoteBlobStoreSchema,
   tieredBlobStoreSchema(anyStore),
   shardedBlobStoreSchema(anyStore),
   mirroredBlobStoreSchema(anyStore),
-  sizeSplitBlobStoreSchema(anyStore),
+  sizeSplitBlobStoreSchema(anyStore).check(checkSmallIsTaken),
   verifyingBlobStoreSchema(anyStore),
   existenceCacheSchema(anyStore).check(checkStaleness),
   indexedBlobStoreSchema(anyStore),
   readOnlyBlobStoreSchema(anyStore),
 ]);
-
-/** Where results of actions are kept. */
-export const actionCacheSchema = z.discriminatedUnion('kind', [
-  diskActionCacheSchema,
-  memoryActionCacheSchema,
-  remoteActionCacheSchema,
-]);
-
-export type ActionCacheConfiguration = z.output<typeof actionCacheSchema>;
 
 /** The stores that another is put together from, each with its path in that one's configuration. */
 export function partsOf(
@@ -85,6 +79,8 @@ export function partsOf(
   switch (configuration.kind) {
     case 'disk':
     case 'memory':
+    case 'redis':
+    case 's3':
     case 'remote':
       return [];
     case 'tiered':
@@ -126,7 +122,32 @@ function checkStaleness(context: z.core.ParsePayload<ExistenceCacheConfiguration
 function timeKept(store: BlobStoreConfiguration): number {
   if (store.kind === 'disk' || store.kind === 'indexed') return store.minimumAgeSeconds;
   if (store.kind === 'memory') return 0;
+  if (store.kind === 'redis') return store.unusedSeconds;
   // The slow tier has what the fast one drops.
   if (store.kind === 'tiered') return timeKept(store.slow);
   return Math.min(...partsOf(store).map((part) => timeKept(part.store)));
+}
+
+/** Every blob that counts as small must fit into the store for small ones. */
+function checkSmallIsTaken(
+  context: z.core.ParsePayload<SizeSplitBlobStoreConfiguration<BlobStoreConfiguration>>,
+): void {
+  const { small, thresholdBytes } = context.value;
+  const largest = largestBlob(small);
+  if (thresholdBytes <= largest) return;
+  context.issues.push({
+    code: 'custom',
+    input: thresholdBytes,
+    path: ['thresholdBytes'],
+    message: `must be at most ${largest}, the largest blob that the store for small ones takes`,
+  });
+}
+
+/** The largest blob that a store takes, in bytes, as far as its configuration tells. */
+function largestBlob(store: BlobStoreConfiguration): number {
+  if (store.kind === 'redis') return store.maximumBlobBytes;
+  // The slow tier alone has to take it, the larger half of a split as well.
+  if (store.kind === 'tiered') return largestBlob(store.mode === 'write-back' ? store.fast : store.slow);
+  if (store.kind === 'size-split') return largestBlob(store.large);
+  return Math.min(...partsOf(store).map((part) => largestBlob(part.store)));
 }

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
-import type { ActionCacheConfiguration, BlobStoreConfiguration } from './blob-storage-schema.ts';
-import { partsOf } from './blob-storage-schema.ts';
+import { type ActionCacheConfiguration, partsOfActionCache } from './action-cache-schema.ts';
+import { type BlobStoreConfiguration, partsOf } from './blob-storage-schema.ts';
 
 /** What of a configuration decides whether several processes can serve it together. */
 interface ProcessesConfiguration {
@@ -29,13 +29,15 @@ export function checkProcesses(context: z.core.ParsePayload<ProcessesConfigurati
         'share, or leave processes at 1',
     );
   }
-  const unshared = unsharedStores(blobs, ['blobs']);
-  if (isOfOneProcess(actionCache.kind)) unshared.push({ path: ['actionCache', 'kind'], kind: actionCache.kind });
+  const unshared = [
+    ...unsharedStores(blobs, partsOf, ['blobs']),
+    ...unsharedStores(actionCache, partsOfActionCache, ['actionCache']),
+  ];
   for (const { path, kind } of unshared) {
     refuse(
       path,
-      `'${kind}' belongs to one process, and there are to be ${processes}: name a store that they share, such as the ` +
-        "'remote' of a storage server of one process, or leave processes at 1",
+      `'${kind}' belongs to one process, and there are to be ${processes}: name a store that they share, such as 's3' or ` +
+        "'redis', or the 'remote' of a storage server of one process, or leave processes at 1",
     );
   }
 }
@@ -44,14 +46,16 @@ function isOfOneProcess(kind: string): boolean {
   return kind === 'disk' || kind === 'memory';
 }
 
-function unsharedStores(
-  store: BlobStoreConfiguration,
+function unsharedStores<Store extends BlobStoreConfiguration | ActionCacheConfiguration>(
+  store: Store,
+  parts: (store: Store) => ReadonlyArray<{ readonly path: readonly PropertyKey[]; readonly store: Store }>,
   path: readonly PropertyKey[],
 ): Array<{ readonly path: readonly PropertyKey[]; readonly kind: string }> {
   if (isOfOneProcess(store.kind)) return [{ path: [...path, 'kind'], kind: store.kind }];
-  return partsOf(store).flatMap((part) => {
+  return parts(store).flatMap((part) => {
     // Memory in front of a store that has everything is each process' own, and may be.
-    const isCache = store.kind === 'tiered' && store.mode === 'write-through' && part.path[0] === 'fast';
-    return isCache && part.store.kind === 'memory' ? [] : unsharedStores(part.store, [...path, ...part.path]);
+    const isCache =
+      store.kind === 'tiered' && part.path[0] === 'fast' && !('mode' in store && store.mode === 'write-back');
+    return isCache && part.store.kind === 'memory' ? [] : unsharedStores(part.store, parts, [...path, ...part.path]);
   });
 }

@@ -21,7 +21,9 @@ describe('the configuration of a replica', () => {
   it('needs no more than its stores', () => {
     const configuration = checkConfiguration('test', STORES, replicaSchema);
     expect(configuration.roles).toEqual(ROLES);
-    expect(configuration.instances).toEqual([{ name: '', actionCacheUpdates: true, execution: true }]);
+    expect(configuration.instances).toEqual([
+      { name: '', actionCacheUpdates: true, cacheFailedActions: false, execution: true },
+    ]);
   });
 
   it('takes the examples of docs/operating.md', () => {

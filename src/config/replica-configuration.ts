@@ -5,14 +5,9 @@ import { logStreamsSchema } from '../adapters/log-stream/log-streams-configurati
 import { redisSchema } from '../adapters/state/redis/redis-configuration.ts';
 import { uploadsSchema } from '../adapters/upload/uploads-configuration.ts';
 import { MAX_INSTANCE_NAME_LENGTH } from '../domain/instance-name.ts';
+import { type ActionCacheConfiguration, actionCacheSchema, partsOfActionCache } from './action-cache-schema.ts';
 import { assetsSchema } from './assets-schema.ts';
-import {
-  type ActionCacheConfiguration,
-  actionCacheSchema,
-  type BlobStoreConfiguration,
-  blobStoreSchema,
-  partsOf,
-} from './blob-storage-schema.ts';
+import { type BlobStoreConfiguration, blobStoreSchema, partsOf } from './blob-storage-schema.ts';
 import { formatPath } from './configuration-error.ts';
 import { checkProcesses } from './process-checks.ts';
 import { platformSchema, schedulingSchema } from './scheduling-schema.ts';
@@ -33,7 +28,15 @@ const instanceSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe(
-      'Whether clients may write results into the action cache; default true. Those of bots are kept in any case.',
+      'Whether clients may write results into the action cache; default true, unless the cache is read-only. Those of ' +
+        'bots are kept in any case.',
+    ),
+  cacheFailedActions: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether results with an exit code other than 0 that bots bring are kept as well; default false: clients expect a ' +
+        'failed action to run again.',
     ),
   execution: z.boolean().default(true).describe('Whether actions are run for this instance; default true.'),
   blobs: blobStoreSchema
@@ -80,7 +83,7 @@ const replicaShape = {
   instances: z
     .array(instanceSchema)
     .min(1)
-    .default([{ name: '', actionCacheUpdates: true, execution: true }])
+    .default([{ name: '', actionCacheUpdates: true, cacheFailedActions: false, execution: true }])
     .describe('The name spaces that are served; default one, with the empty name.'),
   limits: limitsSchema,
   platform: platformSchema,
@@ -165,11 +168,13 @@ function checkReplica(context: z.core.ParsePayload<z.output<z.ZodObject<typeof r
     });
   }
   const folders = [
-    ...foldersOf(blobs, ['blobs']),
-    ...actionCacheFolders(actionCache, ['actionCache']),
+    ...foldersOf(blobs, partsOf, ['blobs']),
+    ...foldersOf(actionCache, partsOfActionCache, ['actionCache']),
     ...instances.flatMap((each, index) => [
-      ...(each.blobs === undefined ? [] : foldersOf(each.blobs, ['instances', index, 'blobs'])),
-      ...actionCacheFolders(each.actionCache, ['instances', index, 'actionCache']),
+      ...(each.blobs === undefined ? [] : foldersOf(each.blobs, partsOf, ['instances', index, 'blobs'])),
+      ...(each.actionCache === undefined
+        ? []
+        : foldersOf(each.actionCache, partsOfActionCache, ['instances', index, 'actionCache'])),
     ]),
   ];
   if (assets?.kind === 'disk') folders.push({ path: ['assets', 'directory'], folder: assets.directory });
@@ -203,11 +208,11 @@ interface Folder {
 }
 
 /** The folders of a store and of all its parts. */
-function foldersOf(store: BlobStoreConfiguration, path: readonly PropertyKey[]): Folder[] {
+function foldersOf<Store extends BlobStoreConfiguration | ActionCacheConfiguration>(
+  store: Store,
+  parts: (store: Store) => ReadonlyArray<{ readonly path: readonly PropertyKey[]; readonly store: Store }>,
+  path: readonly PropertyKey[],
+): Folder[] {
   if (store.kind === 'disk') return [{ path: [...path, 'directory'], folder: store.directory }];
-  return partsOf(store).flatMap((part) => foldersOf(part.store, [...path, ...part.path]));
-}
-
-function actionCacheFolders(store: ActionCacheConfiguration | undefined, path: readonly PropertyKey[]): Folder[] {
-  return store?.kind === 'disk' ? [{ path: [...path, 'directory'], folder: store.directory }] : [];
+  return parts(store).flatMap((part) => foldersOf(part.store, parts, [...path, ...part.path]));
 }

@@ -40,6 +40,7 @@ export class ActionCache {
   /**
    * @throws PERMISSION_DENIED where clients may not update the cache; INVALID_ARGUMENT when the result is malformed;
    *   FAILED_PRECONDITION with MISSING for each blob that it names and that is not stored.
+   * @returns the result that is cached now: where the cache keeps the first of each action, that one.
    */
   async updateActionResult(request: UpdateActionResultRequest, context: CallContext): Promise<ActionResult> {
     const instance = this.#instances.get(request.instanceName);
@@ -52,7 +53,14 @@ export class ActionCache {
     const digestFunction = digestFunctionFromWire(request.digestFunction, request.actionDigest?.hash);
     const digest = digestFromWire(request.actionDigest, digestFunction, 'action_digest');
     if (request.actionResult === undefined) throw invalidArgument('action_result', 'is not set');
-    await instance.actionResults.put(instance.name, digest, request.actionResult, context.signal);
+    try {
+      await instance.actionResults.put(instance.name, digest, request.actionResult, context.signal);
+    } catch (thrown) {
+      if (!(thrown instanceof StatusError) || thrown.code !== StatusCode.ALREADY_EXISTS) throw thrown;
+      const first = await instance.actionResults.get(instance.name, digest, context.signal);
+      if (first === undefined) throw thrown;
+      return first;
+    }
     return request.actionResult;
   }
 }

@@ -82,7 +82,15 @@ export class CompletenessCheckingActionResults implements ActionResults {
     }
     const missing = await this.#referenced.findMissing(stored, digestFunction, signal);
     if (missing.length > 0) throw missingBlobs('the result names blobs that are not stored', missing);
-    await this.#store.put(instanceName, actionDigest, encoded, signal);
+    try {
+      await this.#store.put(instanceName, actionDigest, encoded, signal);
+    } catch (thrown) {
+      if (!(thrown instanceof StatusError) || thrown.code !== StatusCode.ALREADY_EXISTS) throw thrown;
+      // An entry that nobody can use any more must not stand in the way of one that is whole.
+      if ((await this.get(instanceName, actionDigest, signal)) !== undefined) throw thrown;
+      await this.#store.delete(instanceName, actionDigest, signal);
+      await this.#store.put(instanceName, actionDigest, encoded, signal);
+    }
   }
 
   async #storeInlined(result: ActionResult, actionDigest: Digest, signal: AbortSignal): Promise<ActionResult> {

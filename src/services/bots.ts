@@ -28,8 +28,6 @@ export interface BotsOptions {
   readonly instances: Instances;
   readonly scheduler: Scheduler;
   readonly logger: Logger;
-  /** Whether results with an exit code other than 0 go to the action cache. Defaults to false. */
-  readonly cacheFailedActions?: boolean;
   /** Tells bots where to write what an action prints while it runs. Defaults to none. */
   readonly logStreamNames?: LogStreamNames | undefined;
 }

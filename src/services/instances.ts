@@ -13,7 +13,10 @@ export interface ActionResults {
    * An incomplete entry is a miss.
    */
   get(instanceName: string, actionDigest: Digest, signal: AbortSignal): Promise<ActionResult | undefined>;
-  /** @throws FAILED_PRECONDITION with MISSING for each blob that the result names and that is not stored. */
+  /**
+   * @throws FAILED_PRECONDITION with MISSING for each blob that the result names and that is not stored;
+   *   PERMISSION_DENIED when the cache is read-only; ALREADY_EXISTS when it keeps an earlier result, which is complete.
+   */
   put(instanceName: string, actionDigest: Digest, result: ActionResult, signal: AbortSignal): Promise<void>;
 }
 
@@ -25,8 +28,13 @@ export interface Instance {
   readonly pins: BlobPins;
   readonly uploads: UploadStore;
   readonly actionResults: ActionResults;
-  /** Whether clients may call UpdateActionResult. Bots' results are stored in any case. */
+  /** Whether clients may call UpdateActionResult. Bots' results are stored in any case, unless the cache is read-only. */
   readonly actionCacheUpdateEnabled: boolean;
+  /**
+   * Whether results of bots with an exit code other than 0 go to the action cache. Clients expect a failed action to run
+   * again.
+   */
+  readonly cacheFailedActions: boolean;
   /** Whether Execute is served for this instance. */
   readonly executionEnabled: boolean;
 }

@@ -21,11 +21,6 @@ import type { Instances } from './instances.ts';
 export interface LeaseResultsOptions {
   readonly instances: Instances;
   readonly logger: Logger;
-  /**
-   * Whether results with an exit code other than 0 go to the action cache. Defaults to false: clients expect a failed
-   * action to run again.
-   */
-  readonly cacheFailedActions?: boolean;
 }
 
 /** Longer texts of bots are cut where they go into a job's history. */
@@ -35,12 +30,10 @@ const MAX_REASON_LENGTH = 1_024;
 export class LeaseResults {
   readonly #instances: Instances;
   readonly #logger: Logger;
-  readonly #cacheFailedActions: boolean;
 
   constructor(options: LeaseResultsOptions) {
     this.#instances = options.instances;
     this.#logger = options.logger;
-    this.#cacheFailedActions = options.cacheFailedActions ?? false;
   }
 
   /**
@@ -64,15 +57,16 @@ export class LeaseResults {
     const digest = digestFromPlain(job.actionDigest);
     try {
       checkActionResult(result, digest.digestFunction, 'result');
-      const cacheable = !job.doNotCache && (result.exitCode === 0 || this.#cacheFailedActions);
-      if (cacheable) {
-        const instance = this.#instances.get(job.instanceName);
+      const instance = this.#instances.get(job.instanceName);
+      if (!job.doNotCache && (result.exitCode === 0 || instance.cacheFailedActions)) {
         await instance.actionResults.put(job.instanceName, digest, result, signal);
       }
     } catch (cause) {
       signal.throwIfAborted();
       const { code, message } = StatusError.from(cause);
       if (code === StatusCode.INVALID_ARGUMENT || code === StatusCode.FAILED_PRECONDITION) return message;
+      // The cache is read-only, or keeps another result of this action: as its operator wants it.
+      if (code === StatusCode.PERMISSION_DENIED || code === StatusCode.ALREADY_EXISTS) return undefined;
       this.#logger.error(
         { jobId: job.id, action: digestKey(digest), err: cause },
         'a result could not be cached; its clients get it all the same',

@@ -19,6 +19,7 @@ export function testInstance(blobs: BlobStore, parts: Partial<Instance> = {}): I
     uploads: UNUSED,
     actionResults: UNUSED,
     actionCacheUpdateEnabled: true,
+    cacheFailedActions: false,
     executionEnabled: true,
     ...parts,
   };

@@ -40,6 +40,7 @@ export async function startStorageServer(port = 0): Promise<StorageServer> {
       uploads,
       actionResults,
       actionCacheUpdateEnabled: true,
+      cacheFailedActions: false,
       executionEnabled: false,
     },
   ]);

@@ -1,4 +1,4 @@
-import { type Digest, digestKey } from '../../../domain/digest.ts';
+import type { Digest } from '../../../domain/digest.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import type { Random } from '../../../lib/ids.ts';
 import type { Logger } from '../../../lib/log.ts';
@@ -6,6 +6,7 @@ import type { ActionCacheStore } from '../../../ports/action-cache-store.ts';
 import type { StoreMaintenance } from '../../../ports/store-maintenance.ts';
 import { RecordFolder } from '../../segments/record-folder.ts';
 import { keyHash, type RecordKey, textRecordKey } from '../../segments/record-key.ts';
+import { actionResultKey } from '../action-result-key.ts';
 import type { DiskActionCacheConfiguration } from './disk-configuration.ts';
 
 const KEY_HASH_CHARACTERS = 64;
@@ -64,5 +65,5 @@ export class DiskActionCacheStore implements ActionCacheStore {
 }
 
 function keyOf(instanceName: string, actionDigest: Digest): RecordKey {
-  return textRecordKey(`${digestKey(actionDigest)} ${instanceName}`);
+  return textRecordKey(actionResultKey(instanceName, actionDigest));
 }

@@ -1,6 +1,7 @@
-import { type Digest, digestKey } from '../../../domain/digest.ts';
+import type { Digest } from '../../../domain/digest.ts';
 import { LruMap } from '../../../lib/lru-map.ts';
 import type { ActionCacheStore } from '../../../ports/action-cache-store.ts';
+import { actionResultKey } from '../action-result-key.ts';
 
 /** What an entry weighs beside its bytes, so that many small entries are bounded too. */
 const ENTRY_OVERHEAD_BYTES = 256;
@@ -16,20 +17,16 @@ export class MemoryActionCacheStore implements ActionCacheStore {
 
   async get(instanceName: string, actionDigest: Digest, signal: AbortSignal): Promise<Uint8Array | undefined> {
     signal.throwIfAborted();
-    return this.#entries.get(entryKey(instanceName, actionDigest))?.slice();
+    return this.#entries.get(actionResultKey(instanceName, actionDigest))?.slice();
   }
 
   async put(instanceName: string, actionDigest: Digest, actionResult: Uint8Array, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    this.#entries.set(entryKey(instanceName, actionDigest), actionResult.slice());
+    this.#entries.set(actionResultKey(instanceName, actionDigest), new Uint8Array(actionResult));
   }
 
   async delete(instanceName: string, actionDigest: Digest, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    this.#entries.delete(entryKey(instanceName, actionDigest));
+    this.#entries.delete(actionResultKey(instanceName, actionDigest));
   }
-}
-
-function entryKey(instanceName: string, actionDigest: Digest): string {
-  return `${digestKey(actionDigest)} ${instanceName}`;
 }

@@ -25,6 +25,7 @@ import {
 import { RecordStore } from '../../segments/record-store.ts';
 import { toStatusError } from '../../segments/segment-log.ts';
 import { PinTable } from '../pin-table.ts';
+import { endOfRange } from '../ranges.ts';
 import { BlobFiles, DamagedFileError } from './blob-files.ts';
 import { LargeBlobWriter, SmallBlobWriter, type WriterHost } from './disk-blob-writer.ts';
 import type { DiskBlobStoreConfiguration } from './disk-configuration.ts';
@@ -187,14 +188,8 @@ export class DiskBlobStore implements BlobStore, BlobWriters, BlobPins {
   }
 
   async *read(digest: Digest, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array> {
-    if (range.offset > digest.sizeBytes) {
-      throw new StatusError(
-        StatusCode.OUT_OF_RANGE,
-        `read_offset: ${range.offset} lies behind the end of blob ${digestKey(digest)}`,
-      );
-    }
+    const end = endOfRange(digest, range);
     if (isEmptyDigest(digest)) return;
-    const end = Math.min(digest.sizeBytes, range.offset + (range.length ?? digest.sizeBytes));
     if (this.#records.locate(this.#keyOf(digest)) === 'external') {
       if (range.offset < end) yield* this.#readFile(digest, range.offset, end, signal);
       return;

@@ -1,12 +1,12 @@
 import { type Digest, digestKey, isEmptyDigest } from '../../../domain/digest.ts';
 import { DigestVerifier, verifyBlob } from '../../../domain/digest-verifier.ts';
-import { StatusCode } from '../../../domain/status-code.ts';
-import { notFound, resourceExhausted, StatusError } from '../../../domain/status-error.ts';
+import { notFound, resourceExhausted, type StatusError } from '../../../domain/status-error.ts';
 import type { BlobListing, ListedBlob } from '../../../ports/blob-listing.ts';
 import type { BlobPins } from '../../../ports/blob-pins.ts';
 import type { BlobStore, ByteRange } from '../../../ports/blob-store.ts';
 import type { BlobWriter, BlobWriters } from '../../../ports/blob-writers.ts';
 import { PinTable } from '../pin-table.ts';
+import { endOfRange } from '../ranges.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -58,9 +58,8 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobLi
   }
 
   async *read(digest: Digest, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array> {
-    if (range.offset > digest.sizeBytes) throw offsetBehindEnd(digest, range.offset);
+    const end = endOfRange(digest, range);
     const data = this.#get(digest);
-    const end = Math.min(digest.sizeBytes, range.offset + (range.length ?? digest.sizeBytes));
     for (let offset = range.offset; offset < end; offset += CHUNK_BYTES) {
       signal.throwIfAborted();
       yield data.slice(offset, Math.min(offset + CHUNK_BYTES, end));
@@ -80,7 +79,7 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobLi
       if (digest.sizeBytes > this.#limit) throw this.#noRoom(digest);
       this.#reserve(digest, source.byteLength);
       this.#reservedBytes -= source.byteLength;
-      this.#publish(digest, source.slice());
+      this.#publish(digest, new Uint8Array(source));
       return;
     }
     const writer = await this.openWriter(digest, signal);
@@ -125,7 +124,7 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobLi
       append: async (chunk) => {
         verifier.update(chunk);
         this.#reserve(digest, chunk.byteLength);
-        chunks.push(chunk.slice());
+        chunks.push(new Uint8Array(chunk));
       },
       commit: async () => {
         verifier.finish();
@@ -166,7 +165,9 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobLi
   }
 
   #publish(digest: Digest, data: Uint8Array): void {
-    this.#blobs.set(digestKey(digest), { digest, data });
+    // A Buffer's slice would share its bytes with whoever reads.
+    const own = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    this.#blobs.set(digestKey(digest), { digest, data: own });
     this.#storedBytes += data.byteLength;
   }
 
@@ -183,11 +184,4 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobLi
     this.#blobs.delete(key);
     this.#storedBytes -= blob.data.byteLength;
   }
-}
-
-function offsetBehindEnd(digest: Digest, offset: number): StatusError {
-  return new StatusError(
-    StatusCode.OUT_OF_RANGE,
-    `read_offset: ${offset} lies behind the end of blob ${digestKey(digest)}`,
-  );
 }

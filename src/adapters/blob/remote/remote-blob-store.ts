@@ -1,6 +1,5 @@
 import { type Digest, digestKey, isEmptyDigest } from '../../../domain/digest.ts';
 import type { DigestFunction } from '../../../domain/digest-function.ts';
-import { DigestVerifier } from '../../../domain/digest-verifier.ts';
 import { StatusCode } from '../../../domain/status-code.ts';
 import { invalidArgument, StatusError } from '../../../domain/status-error.ts';
 import type { IdGenerator } from '../../../lib/ids.ts';
@@ -10,6 +9,8 @@ import { ContentAddressableStorageService } from '../../../proto/build/bazel/rem
 import { digestFromWire, digestFunctionToWire, digestToWire } from '../../../wire/digest.ts';
 import type { GrpcChannel } from '../../grpc-client/grpc-channel.ts';
 import type { Retrier } from '../../grpc-client/retrier.ts';
+import { collectBlob } from '../collect-blob.ts';
+import { endOfRange } from '../ranges.ts';
 import { BatchTransfers } from './batch-transfers.ts';
 import { ServerLimits } from './server-limits.ts';
 import { fromBytes, StreamTransfers } from './stream-transfers.ts';
@@ -84,10 +85,7 @@ export class RemoteBlobStore implements BlobStore {
 
   async *read(digest: Digest, range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     signal.throwIfAborted();
-    if (range.offset > digest.sizeBytes) {
-      const message = `offset ${range.offset} lies behind the end of a blob of ${digest.sizeBytes} bytes`;
-      throw new StatusError(StatusCode.OUT_OF_RANGE, message);
-    }
+    endOfRange(digest, range);
     yield* this.#streams.download(digest, range, signal);
   }
 
@@ -115,7 +113,7 @@ export class RemoteBlobStore implements BlobStore {
       return;
     }
     if (isEmptyDigest(digest) || (await this.#isBatched(digest, signal))) {
-      const data = await collect(digest, source, signal);
+      const data = await collectBlob(digest, source, signal);
       if (!isEmptyDigest(digest)) await this.#batches.upload(digest, data, signal);
     } else {
       await this.#streams.uploadOnce(digest, source, signal);
@@ -163,18 +161,4 @@ function requestsOf(digests: readonly Digest[]): Array<{ digestFunction: DigestF
     group.push(digest);
   }
   return requests;
-}
-
-/** The whole of a small blob. @throws INVALID_ARGUMENT as soon as it does not fit the digest. */
-async function collect(digest: Digest, source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Uint8Array> {
-  const verifier = new DigestVerifier(digest);
-  const data = new Uint8Array(digest.sizeBytes);
-  for await (const chunk of source) {
-    signal.throwIfAborted();
-    const at = verifier.receivedBytes;
-    verifier.update(chunk);
-    data.set(chunk, at);
-  }
-  verifier.finish();
-  return data;
 }

@@ -25,7 +25,7 @@ export const redisServerShape = {
     .string()
     .min(1)
     .optional()
-    .describe('The name under which the Sentinels know the primary; needed in mode sentinel.'),
+    .describe('The name under which the Sentinels know the primary; needed in mode sentinel, default none.'),
   sentinelPassword: z.string().min(1).optional().describe('Password of the Sentinels themselves; default none.'),
   username: z.string().min(1).optional().describe("User of Redis' access control list; default its default user."),
   password: z.string().min(1).optional().describe('Password; default none.'),
@@ -48,7 +48,7 @@ export const redisServerShape = {
         .optional()
         .describe("PEM file of the authorities that may sign Redis' certificate; default those of Node.js."),
       certificateFile: z.string().min(1).optional().describe('PEM file of our own certificate; default none.'),
-      keyFile: z.string().min(1).optional().describe('PEM file of its key.'),
+      keyFile: z.string().min(1).optional().describe('PEM file of its key; default none.'),
       serverName: z
         .string()
         .min(1)
@@ -56,7 +56,9 @@ export const redisServerShape = {
         .describe("The name that Redis' certificate must bear; default the address's host."),
     })
     .optional()
-    .describe('Encrypts the connection; `{}` is enough where the certificate is signed by a public authority.'),
+    .describe(
+      'Encrypts the connection; default plain. `{}` is enough where the certificate is signed by a public authority.',
+    ),
   batching: z
     .enum(['corked', 'pipelined', 'separate'])
     .default('corked')
@@ -136,7 +138,7 @@ export const redisSchema = z
  */
 export async function redisConnectionOptions(
   configuration: RedisServerConfiguration,
-): Promise<Omit<RedisConnectionOptions, 'connectionName' | 'random' | 'logger'>> {
+): Promise<Omit<RedisConnectionOptions, 'connectionName' | 'purpose' | 'random' | 'logger'>> {
   return {
     mode: configuration.mode,
     addresses: configuration.addresses.map(parseAddress),

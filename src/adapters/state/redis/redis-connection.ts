@@ -9,7 +9,7 @@ import type { Service } from '../../../lib/lifecycle.ts';
 import type { Logger } from '../../../lib/log.ts';
 import { RETRY_DELAY, statusOfRedisError } from './redis-error.ts';
 import { loadScripts, type Script, type ScriptName } from './scripts.ts';
-import { checkServer } from './server-check.ts';
+import { checkServer, type RedisPurpose } from './server-check.ts';
 
 /** Where Redis is. */
 export interface RedisAddress {
@@ -46,9 +46,14 @@ export interface RedisConnectionOptions {
   readonly batching: 'corked' | 'pipelined' | 'separate';
   /** Shown in Redis' list of clients. */
   readonly connectionName: string;
+  /** What is kept there, for the look at the server's settings at the start. Defaults to `state`. */
+  readonly purpose?: RedisPurpose;
   readonly random: Random;
   readonly logger: Logger;
 }
+
+/** How many keys Redis looks at in one step of a walk over all of them. */
+const KEYS_AT_ONCE = 1_000;
 
 /** What a script is given: bytes and texts go as they are. */
 export type ScriptArgument = string | number | Buffer;
@@ -60,6 +65,7 @@ export type ScriptReply = null | number | Buffer | readonly ScriptReply[];
 interface Scripting {
   evalshaBuffer(sha: string, keyCount: number, ...keysAndArguments: readonly ScriptArgument[]): Promise<unknown>;
   evalBuffer(source: string, keyCount: number, ...keysAndArguments: readonly ScriptArgument[]): Promise<unknown>;
+  callBuffer(command: string, ...args: readonly ScriptArgument[]): Promise<unknown>;
 }
 
 interface PendingCall {
@@ -114,7 +120,9 @@ export class RedisConnection implements Service {
     try {
       await raceSignal(ready, signal);
       const nodes = client instanceof Cluster ? client.nodes('master') : [client];
-      const versions = nodes.map(async (node) => checkServer(await node.info(), this.#options.logger));
+      const versions = nodes.map(async (node) =>
+        checkServer(await node.info(), this.#options.logger, this.#options.purpose),
+      );
       this.#scripts = loadScripts(Math.min(...(await Promise.all(versions))));
     } catch (cause) {
       this.#disconnect();
@@ -154,6 +162,40 @@ export class RedisConnection implements Service {
     return this.#track(() => this.#scripting.evalBuffer(script.source, ...call)).catch((cause: unknown) => {
       throw statusOfRedisError(cause);
     });
+  }
+
+  /**
+   * Runs one command on one key. Commands of one turn of the event loop leave together, and need no script.
+   *
+   * @throws as `run` does.
+   */
+  async call(command: string, args: readonly ScriptArgument[], signal: AbortSignal): Promise<ScriptReply> {
+    if (this.#scripts.size === 0) throw unavailable('the connection to Redis has not been made yet', RETRY_DELAY);
+    signal.throwIfAborted();
+    try {
+      return await this.#track(() => this.#scripting.callBuffer(command, ...args));
+    } catch (cause) {
+      throw statusOfRedisError(cause);
+    }
+  }
+
+  /** Every key that begins so, on every primary, in any order; one may come twice. */
+  async *keys(prefix: string, signal: AbortSignal): AsyncGenerator<string, void, undefined> {
+    const match = `${prefix.replace(/[\\*?[\]]/g, '\\$&')}*`;
+    const client = this.#client;
+    for (const node of client instanceof Cluster ? client.nodes('master') : [client]) {
+      let cursor = '0';
+      do {
+        signal.throwIfAborted();
+        let found: string[];
+        try {
+          [cursor, found] = await node.scan(cursor, 'MATCH', match, 'COUNT', KEYS_AT_ONCE);
+        } catch (cause) {
+          throw statusOfRedisError(cause);
+        }
+        yield* found;
+      } while (cursor !== '0');
+    }
   }
 
   /** The library would leave what waits for a connection waiting for its time to pass. */

@@ -26,11 +26,11 @@ const PASSING = new Set([
 export function statusOfRedisError(thrown: unknown): StatusError {
   if (thrown instanceof StatusError) return thrown;
   if (!(thrown instanceof Error) || thrown.name !== 'ReplyError') {
-    return unavailable('the state of the farm cannot be reached at present', RETRY_DELAY, thrown);
+    return unavailable('Redis cannot be reached at present', RETRY_DELAY, thrown);
   }
   const word = thrown.message.split(' ', 1)[0] ?? '';
   if (word === 'OOM') return resourceExhausted('Redis has no memory left', RETRY_DELAY);
-  if (PASSING.has(word)) return unavailable('the state of the farm is not ready at present', RETRY_DELAY, thrown);
+  if (PASSING.has(word)) return unavailable('Redis is not ready at present', RETRY_DELAY, thrown);
   return new StatusError(StatusCode.INTERNAL, 'internal error; the log of the server has the details', {
     cause: thrown,
   });

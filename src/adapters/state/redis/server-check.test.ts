@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { StatusCode } from '../../../domain/status-code.ts';
 import { type Logger, silentLogger } from '../../../lib/log.ts';
-import { checkServer } from './server-check.ts';
+import { checkServer, type RedisPurpose } from './server-check.ts';
 
 function infoOf(changes: Record<string, string> = {}): string {
   const fields = { redis_version: '7.0.15', maxmemory_policy: 'noeviction', aof_enabled: '1', ...changes };
@@ -10,10 +10,10 @@ function infoOf(changes: Record<string, string> = {}): string {
     .join('')}`;
 }
 
-function warningsFor(info: string): string[] {
+function warningsFor(info: string, purpose?: RedisPurpose): string[] {
   const warnings: string[] = [];
   const logger: Logger = { ...silentLogger, warn: (_fields, message) => warnings.push(message) };
-  checkServer(info, logger);
+  checkServer(info, logger, purpose);
   return warnings;
 }
 
@@ -36,5 +36,11 @@ describe('the check of a server', () => {
 
   test('warns where a restart forgets everything, and says what to set', () => {
     expect(warningsFor(infoOf({ aof_enabled: '0' }))).toEqual([expect.stringContaining('set appendonly to yes')]);
+  });
+
+  test('warns of nothing but boundless growth where it is a cache', () => {
+    const cache = infoOf({ maxmemory_policy: 'allkeys-lru', aof_enabled: '0', maxmemory: '1000000' });
+    expect(warningsFor(cache, 'cache')).toEqual([]);
+    expect(warningsFor(infoOf({ maxmemory: '0' }), 'cache')).toEqual([expect.stringContaining('maxmemory')]);
   });
 });

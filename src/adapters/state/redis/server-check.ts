@@ -4,14 +4,17 @@ import type { Logger } from '../../../lib/log.ts';
 
 const OLDEST_MAJOR_VERSION = 6;
 
+/** `state`: jobs, bots and all that must not be lost. `cache`: blobs and results, which may go. */
+export type RedisPurpose = 'state' | 'cache';
+
 /**
- * Whether a Redis will do as the truth of a farm.
+ * Whether a Redis will do for what is kept in it.
  *
  * @param info what its INFO command answers.
  * @returns its major version.
- * @throws FAILED_PRECONDITION when it is too old. What else can lose jobs is logged as a warning, with what to set.
+ * @throws FAILED_PRECONDITION when it is too old. What else can lose what is kept, or grow without bound, is logged as a warning, with what to set.
  */
-export function checkServer(info: string, logger: Logger): number {
+export function checkServer(info: string, logger: Logger, purpose: RedisPurpose = 'state'): number {
   const fields = new Map(
     info.split(/\r?\n/).map((line): [string, string] => {
       const colon = line.indexOf(':');
@@ -25,6 +28,12 @@ export function checkServer(info: string, logger: Logger): number {
       StatusCode.FAILED_PRECONDITION,
       `Redis is of version '${version}'; ${OLDEST_MAJOR_VERSION}.0 or newer is needed`,
     );
+  }
+  if (purpose === 'cache') {
+    if (fields.get('maxmemory') === '0') {
+      logger.warn({}, 'Redis has no maxmemory: what is cached there may fill the memory of its machine');
+    }
+    return major;
   }
   const policy = fields.get('maxmemory_policy') ?? 'noeviction';
   if (policy !== 'noeviction') {

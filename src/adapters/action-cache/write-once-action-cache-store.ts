@@ -1,0 +1,46 @@
+import type { Digest } from '../../domain/digest.ts';
+import { StatusCode } from '../../domain/status-code.ts';
+import { StatusError } from '../../domain/status-error.ts';
+import { KeyedLock } from '../../lib/keyed-lock.ts';
+import type { ActionCacheStore } from '../../ports/action-cache-store.ts';
+import { actionResultKey } from './action-result-key.ts';
+
+/**
+ * An action cache whose first result of an action stands. Putting the same bytes again succeeds; others are
+ * ALREADY_EXISTS, until the entry is deleted.
+ *
+ * Within one process this holds strictly. Of results that two replicas put into a shared store in the same moment the
+ * last stands.
+ */
+export class WriteOnceActionCacheStore implements ActionCacheStore {
+  readonly #inner: ActionCacheStore;
+  readonly #turns = new KeyedLock();
+
+  constructor(inner: ActionCacheStore) {
+    this.#inner = inner;
+  }
+
+  get(instanceName: string, actionDigest: Digest, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    return this.#inner.get(instanceName, actionDigest, signal);
+  }
+
+  put(instanceName: string, actionDigest: Digest, actionResult: Uint8Array, signal: AbortSignal): Promise<void> {
+    const key = actionResultKey(instanceName, actionDigest);
+    return this.#turns.run(key, async () => {
+      const first = await this.#inner.get(instanceName, actionDigest, signal);
+      if (first === undefined) {
+        await this.#inner.put(instanceName, actionDigest, actionResult, signal);
+      } else if (!Buffer.from(first).equals(actionResult)) {
+        throw new StatusError(
+          StatusCode.ALREADY_EXISTS,
+          'the action has a result already, and this action cache keeps the first',
+        );
+      }
+    });
+  }
+
+  delete(instanceName: string, actionDigest: Digest, signal: AbortSignal): Promise<void> {
+    const key = actionResultKey(instanceName, actionDigest);
+    return this.#turns.run(key, () => this.#inner.delete(instanceName, actionDigest, signal));
+  }
+}
