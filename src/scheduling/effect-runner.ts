@@ -10,7 +10,7 @@ import type { Logger } from '../lib/log.ts';
 import type { BotSessionStore } from '../ports/bot-session-store.ts';
 import type { Broker, ReplicaUpdate, ReturnedWork } from '../ports/broker.ts';
 import type { AppliedEvent, JobStore } from '../ports/job-store.ts';
-import { describeUnmet } from './fit-check.ts';
+import { FitChecks } from './fit-checks.ts';
 import type { LeasedJobs } from './leased-jobs.ts';
 import type { PollRegistry } from './poll-registry.ts';
 import type { SchedulingSettings } from './settings.ts';
@@ -45,10 +45,12 @@ const OFFER_SEEN_AFTER = 2_000;
  */
 export class EffectRunner {
   readonly #options: EffectRunnerOptions;
+  readonly #fitChecks: FitChecks;
   readonly #never = new AbortController().signal;
 
   constructor(options: EffectRunnerOptions) {
     this.#options = options;
+    this.#fitChecks = new FitChecks(options.sessions, options.clock);
   }
 
   /** Applies an event and carries out its effects. Undefined where the job is not known. */
@@ -178,8 +180,12 @@ export class EffectRunner {
   }
 
   async #checkFit(job: Job): Promise<void> {
-    const offers = await this.#options.sessions.offers(job.instanceName, this.#never);
-    const unmet = describeUnmet(job.requirement, job.instanceName, offers);
+    const unmet = await this.#fitChecks.unmet(job, this.#never);
+    if (unmet === undefined && job.unservedSince === undefined) {
+      // Nothing to note: the look itself has put off the next one. So it is with most of what waits in a long queue.
+      await this.#replaceLostOffer(job);
+      return;
+    }
     const applied = await this.#options.jobs.apply(job.id, { type: 'fit', unmet }, this.#never);
     if (applied === undefined) return;
     await this.run(job.id, applied);

@@ -3,6 +3,7 @@ import { type Capability, fits } from '../../../domain/platform.ts';
 import type { WorkQueueName } from '../../../domain/work.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { WorkDelivery } from '../../../ports/broker.ts';
+import type { GetChannels, GotMessage } from './get-channels.ts';
 import { decodeWork } from './messages.ts';
 import { workQueueName } from './names.ts';
 import type { QueueDirectory } from './queue-directory.ts';
@@ -13,6 +14,7 @@ export interface IdleBotsOptions {
   readonly capability: Capability;
   readonly directory: QueueDirectory;
   readonly workQueues: WorkQueues;
+  readonly gets: GetChannels;
   /** Whether the work queues are quorum queues, which know no limit for a whole channel. */
   readonly quorum: boolean;
   readonly logger: Logger;
@@ -38,7 +40,6 @@ export class IdleBots {
   readonly #consumers = new Map<string, string>();
   readonly #stopListening: () => void;
   #channel: Channel | undefined;
-  #opening: Promise<void> = Promise.resolve();
   #inHand = 0;
   #limit = 0;
   #reconciling: Promise<void> | undefined;
@@ -74,8 +75,7 @@ export class IdleBots {
   }
 
   connected(model: ChannelModel): Promise<void> {
-    this.#opening = this.#open(model);
-    return this.#opening;
+    return this.#open(model);
   }
 
   disconnected(): void {
@@ -87,18 +87,15 @@ export class IdleBots {
 
   /** A message that waits in any queue that these bots fit, each queue in its turn first. */
   async takeNow(signal: AbortSignal): Promise<WorkDelivery | undefined> {
-    // A bot that comes just after the connection finds its channel.
-    await this.#opening.catch(() => {});
     const queues = this.#fittingQueues();
     const start = this.#turn++;
     for (let i = 0; i < queues.length; i++) {
       signal.throwIfAborted();
-      const channel = this.#channel;
       const queue = queues[(start + i) % queues.length];
-      if (channel === undefined || queue === undefined) return undefined;
-      const message = await this.#get(channel, queue);
-      if (message === false) continue;
-      const delivery = this.#deliver(channel, queue, message, false);
+      if (queue === undefined) continue;
+      const got = await this.#get(queue);
+      if (got === undefined) continue;
+      const delivery = this.#deliver(got.channel, queue, got.message, false);
       if (delivery !== undefined) {
         if (!signal.aborted) return delivery;
         delivery.giveBack();
@@ -155,12 +152,13 @@ export class IdleBots {
     return fitting;
   }
 
-  async #get(channel: Channel, queue: WorkQueueName): Promise<GetMessage | false> {
+  async #get(queue: WorkQueueName): Promise<GotMessage | undefined> {
+    const { gets, workQueues } = this.#options;
     try {
-      return await channel.get(await this.#options.workQueues.ensure(queue));
+      return await gets.get(await workQueues.ensure(queue));
     } catch {
-      // The channel has closed, and whoever waits is served again once it is open.
-      return false;
+      // No connection: whoever waits is served again once there is one.
+      return undefined;
     }
   }
 
@@ -189,11 +187,11 @@ export class IdleBots {
       if (settled) return;
       settled = true;
       // A delivery belongs to its channel; with the channel gone, the broker has given it to someone else.
-      if (this.#channel !== channel) return;
       if (!consumed) {
-        act();
+        if (this.#options.gets.isOpen(channel)) act();
         return;
       }
+      if (this.#channel !== channel) return;
       this.#inHand -= 1;
       // The limit shrinks before the message leaves it, or the broker would send one more than bots wait.
       void this.#reconcile().then(() => {

@@ -17,6 +17,7 @@ import type {
 } from '../../../ports/broker.ts';
 import type { WorkQueueRegistry } from '../../../ports/work-queue-registry.ts';
 import { BrokerConnection, type BrokerConnectionOptions, type ConnectionUser } from './connection.ts';
+import { GetChannels } from './get-channels.ts';
 import { IdleBots } from './idle-bots.ts';
 import { encodeWork } from './messages.ts';
 import { DEAD_EXCHANGE, WORK_EXCHANGE } from './names.ts';
@@ -70,6 +71,7 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
   readonly #publisher: ConfirmingPublisher;
   readonly #updates: Updates;
   readonly #workQueues: WorkQueues;
+  readonly #gets: GetChannels;
   readonly #directory: QueueDirectory;
   readonly #returned: ReturnedMessages;
   /** By instance and capability. */
@@ -81,6 +83,7 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
     this.#options = options;
     this.#directory = new QueueDirectory({ registry, clock, logger, refreshEvery: options.refreshQueuesEvery });
     this.#workQueues = new WorkQueues({ ...options.queues, clock, logger });
+    this.#gets = new GetChannels({ workQueues: this.#workQueues, logger });
     this.#publisher = new ConfirmingPublisher({
       maxUnconfirmed: options.maxUnconfirmed,
       retryDelay: UNROUTABLE_RETRY_MS,
@@ -99,6 +102,7 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
       this.#publisher,
       this.#updates,
       this.#returned,
+      this.#gets,
       this,
     ]);
   }
@@ -251,6 +255,7 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
         ...interest,
         directory: this.#directory,
         workQueues: this.#workQueues,
+        gets: this.#gets,
         quorum: queues.type === 'quorum',
         logger,
       });
