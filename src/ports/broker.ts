@@ -1,6 +1,20 @@
 import type { JobState, PlainDigest } from '../domain/job.ts';
 import type { Capability } from '../domain/platform.ts';
+import { StatusCode } from '../domain/status-code.ts';
+import { StatusError } from '../domain/status-error.ts';
 import type { BuildLabels, WorkMessage, WorkQueueName } from '../domain/work.ts';
+
+/**
+ * The carrier can't be reached, and nobody knows whether it took the message: UNAVAILABLE with RetryInfo.
+ *
+ * Told apart from a carrier that refuses: what was offered is owed still, and is offered again once the carrier is back.
+ */
+export class CarrierAwayError extends StatusError {
+  constructor(message: string, retryDelayMilliseconds: number, cause?: unknown) {
+    super(StatusCode.UNAVAILABLE, message, { details: [{ kind: 'retry-info', retryDelayMilliseconds }], cause });
+    this.name = 'CarrierAwayError';
+  }
+}
 
 /** What an idle bot can run. */
 export interface WorkInterest {
@@ -79,7 +93,8 @@ export interface Broker {
    * Offers work; resolves once the carrier has it. The same job again takes the place of the earlier offer where the
    * carrier can do that.
    *
-   * @throws RESOURCE_EXHAUSTED with RetryInfo when the queue is full; UNAVAILABLE with RetryInfo when the carrier is.
+   * @throws RESOURCE_EXHAUSTED with RetryInfo when the queue is full; UNAVAILABLE with RetryInfo when the carrier takes
+   *   nothing; CarrierAwayError when it can't be reached.
    */
   offerWork(work: WorkMessage, signal: AbortSignal): Promise<void>;
 
@@ -124,6 +139,6 @@ export interface Broker {
   /** Shows an event to whoever taps. May be lost. Never throws. */
   publishEvent(event: JobEventMessage): void;
 
-  /** Puts a letter where operators find it. Never throws. */
-  publishDeadLetter(letter: DeadLetter): void;
+  /** Puts a letter where operators find it. @throws as `offerWork`. */
+  publishDeadLetter(letter: DeadLetter): Promise<void>;
 }

@@ -8,7 +8,7 @@ import type { WorkMessage } from '../domain/work.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { BotSessionStore } from '../ports/bot-session-store.ts';
-import type { Broker, ReplicaUpdate, ReturnedWork } from '../ports/broker.ts';
+import { type Broker, CarrierAwayError, type ReplicaUpdate, type ReturnedWork } from '../ports/broker.ts';
 import type { AppliedEvent, JobStore } from '../ports/job-store.ts';
 import { FitChecks } from './fit-checks.ts';
 import type { LeasedJobs } from './leased-jobs.ts';
@@ -68,18 +68,23 @@ export class EffectRunner {
   runLater(jobId: string, applied: AppliedEvent): void {
     if (applied.effects.length === 0) return;
     this.run(jobId, applied).catch((cause: unknown) => {
+      // Once is enough: the carrier's own log has it, and a farm may have many jobs.
+      if (cause instanceof CarrierAwayError) return;
       this.#options.logger.warn({ jobId, err: cause }, 'could not carry out what follows a change; it will be redone');
     });
   }
 
-  /** @throws what the broker throws on an offer. */
+  /** @throws what the broker throws on an offer or a dead letter, once all effects were tried. */
   async run(jobId: string, { job, effects }: AppliedEvent): Promise<void> {
     if (effects.length === 0) return;
     let mustSettle = false;
+    const failures: unknown[] = [];
     for (const effect of effects) {
       mustSettle ||= effect.type === 'offer' || effect.type === 'dead-letter';
-      await this.#carryOut(jobId, job, effect);
+      // What can't be told to the one is told to the others all the same.
+      await this.#carryOut(jobId, job, effect).catch((cause: unknown) => failures.push(cause));
     }
+    if (failures.length > 0) throw failures[0];
     if (mustSettle && job !== undefined) this.#options.settling.add(jobId, job.version);
   }
 
@@ -126,7 +131,7 @@ export class EffectRunner {
         await this.#endLease(effect.botSessionName, effect.leaseId);
         break;
       case 'dead-letter':
-        if (job !== undefined) this.#deadLetter(job, effect.reason);
+        if (job !== undefined) await this.#deadLetter(job, effect.reason);
         break;
       case 'check-fit':
         if (job !== undefined) await this.#checkFit(job);
@@ -172,10 +177,10 @@ export class EffectRunner {
     broker.publishUpdate([session.replicaId], { kind: 'lease-ended', botSessionName, leaseId });
   }
 
-  #deadLetter(job: Job, reason: string): void {
+  async #deadLetter(job: Job, reason: string): Promise<void> {
     const effect = offer(job);
     if (effect.type !== 'offer') return;
-    this.#options.broker.publishDeadLetter({ work: { ...effect.work, attempt: job.attempts }, reason });
+    await this.#options.broker.publishDeadLetter({ work: { ...effect.work, attempt: job.attempts }, reason });
     this.#options.logger.warn({ jobId: job.id, reason }, 'a job failed');
   }
 

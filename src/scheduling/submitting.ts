@@ -5,6 +5,7 @@ import type { Requirement } from '../domain/platform.ts';
 import type { RequestMetadata } from '../domain/request-metadata.ts';
 import { createShardedId, shardOfHash } from '../domain/shard.ts';
 import type { IdGenerator } from '../lib/ids.ts';
+import { CarrierAwayError } from '../ports/broker.ts';
 import type { JobStore } from '../ports/job-store.ts';
 import type { EffectRunner } from './effect-runner.ts';
 import type { SchedulingSettings } from './settings.ts';
@@ -54,6 +55,7 @@ export class Submitting {
   /**
    * @returns the watch, which already holds the job; the caller disposes of it.
    * @throws RESOURCE_EXHAUSTED or UNAVAILABLE, with RetryInfo, when store or broker take no more; nothing is left behind.
+   *   A broker that is away is no reason to refuse.
    */
   async submit(wish: ExecutionWish, signal: AbortSignal): Promise<{ readonly job: Job; readonly watch: JobWatch }> {
     const { jobs, effects, hub, ids, replicaId, settings } = this.#options;
@@ -80,7 +82,10 @@ export class Submitting {
       watch.feed(submitted.job);
       // A job that others already know may have changed before its watch was open.
       if (submitted.joined) watch.feed((await jobs.get(submitted.job.id, signal)) ?? submitted.job);
-      await effects.run(submitted.job.id, submitted);
+      await effects.run(submitted.job.id, submitted).catch((cause: unknown) => {
+        // The job stands, and its offer is owed: it waits for the carrier as it would for a bot.
+        if (!(cause instanceof CarrierAwayError)) throw cause;
+      });
       return { job: submitted.job, watch };
     } catch (cause) {
       watch[Symbol.dispose]();

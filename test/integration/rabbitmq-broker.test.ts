@@ -331,7 +331,7 @@ describe('operators', () => {
 
   test('read dead letters, with their reason, in a durable queue', async () => {
     await using farm = await startFarm(1);
-    farm.replicas[0]?.publishDeadLetter({ work: work(`dead-${instanceName}`), reason: 'given up' });
+    await farm.replicas[0]?.publishDeadLetter({ work: work(`dead-${instanceName}`), reason: 'given up' });
     const operator = await connect(server.url);
     const channel = await operator.createChannel();
     expect(await eventually(async () => (await channel.checkQueue('warren.dead')).messageCount > 0)).toBe(true);

@@ -1,7 +1,8 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { RedisBotSessionStore } from '../../src/adapters/state/redis/redis-bot-session-store.ts';
 import type { RedisConnection } from '../../src/adapters/state/redis/redis-connection.ts';
 import { StatusCode } from '../../src/domain/status-code.ts';
+import { CarrierAwayError } from '../../src/ports/broker.ts';
 import { callContext } from '../support/call-context.ts';
 import { connectToRedis } from '../support/redis-connection.ts';
 import { createJobStore } from '../support/redis-fixtures.ts';
@@ -131,4 +132,56 @@ test('a cancelled operation stops its bot at another replica', async () => {
   expect(bot.leases).toHaveLength(0);
   await expect.poll(() => client.ended, { timeout: 5_000 }).toBe(true);
   expect(client.response.status?.code).toBe(StatusCode.CANCELLED);
+});
+
+test('work that came while the broker was away is offered within seconds of its return', async () => {
+  const offering = vi.spyOn(first.broker, 'offerWork').mockRejectedValue(new CarrierAwayError('away', 1_000));
+  const client = first.execute(await first.uploadAction());
+  await expect.poll(() => client.stageNames, { timeout: 5_000 }).toEqual(['QUEUED']);
+  offering.mockRestore();
+  const bot = second.bot('bot-1');
+  const created = bot.create();
+  let answered = false;
+  void created.then(() => {
+    answered = true;
+  });
+  // A second of the farm at each look: the bot's call is held for 24 of them.
+  let seconds = 0;
+  await expect
+    .poll(
+      async () => {
+        seconds += 1;
+        await first.clock.advance(1_000);
+        return answered;
+      },
+      { timeout: 20_000, interval: 100 },
+    )
+    .toBe(true);
+  expect(bot.leases).toHaveLength(1);
+  expect(seconds).toBeLessThan(15);
+  client.disconnect();
+});
+
+test('a dead letter that the broker did not take is published again', async () => {
+  vi.spyOn(first.broker, 'publishDeadLetter').mockRejectedValueOnce(new CarrierAwayError('away', 1_000));
+  const client = first.execute(await first.uploadAction());
+  await expect
+    .poll(
+      async () => {
+        await first.clock.advance(5_000);
+        return client.ended;
+      },
+      { timeout: 20_000, interval: 50 },
+    )
+    .toBe(true);
+  expect(client.response.status?.code).toBe(StatusCode.FAILED_PRECONDITION);
+  await expect
+    .poll(
+      async () => {
+        await first.clock.advance(5_000);
+        return first.broker.deadLetters().length;
+      },
+      { timeout: 20_000, interval: 50 },
+    )
+    .toBe(1);
 });

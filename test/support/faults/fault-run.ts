@@ -12,6 +12,8 @@ export interface FaultRunOptions {
 export interface FaultReport extends LoadReport {
   readonly fault: string;
   readonly settledMilliseconds: number;
+  /** What was there still when the last client had its answer, by kind: when it was last seen, in milliseconds. */
+  readonly settled: Readonly<Record<string, number>>;
 }
 
 /** Actions that have to go through before a fault and after it. */
@@ -37,8 +39,7 @@ export async function runFault(farm: FaultFarm, fault: Fault, options: FaultRunO
   }
   const broken = await load.broken(fault.forgets);
   if (broken.length > 0) throw new Error(`after '${fault.name}':\n${broken.join('\n')}`);
-  const settledMilliseconds = await settle(farm, fault, options.settlesWithin);
-  return { fault: fault.name, ...report, settledMilliseconds };
+  return { fault: fault.name, ...report, ...(await settle(farm, fault, options.settlesWithin)) };
 }
 
 /** Waits until so many more actions have their answer; each has a bound of its own. */
@@ -47,15 +48,29 @@ async function progress(load: SteadyLoad, actions: number): Promise<void> {
   while (load.finished < goal && !load.failed) await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
 }
 
-async function settle(farm: FaultFarm, fault: Fault, within: number): Promise<number> {
+async function settle(
+  farm: FaultFarm,
+  fault: Fault,
+  within: number,
+): Promise<Pick<FaultReport, 'settledMilliseconds' | 'settled'>> {
   const begun = performance.now();
+  const settled: Record<string, number> = {};
   for (;;) {
     const left = await leftoversInRedis(await farm.primaryRedisPort());
     // Asking RabbitMQ takes seconds of the processor.
     if (left.length === 0) left.push(...(await leftoversInRabbitmq(farm.rabbitmq, farm.schedulingReplicas.length)));
-    const milliseconds = performance.now() - begun;
-    if (left.length === 0) return Math.round(milliseconds);
+    const milliseconds = Math.round(performance.now() - begun);
+    if (left.length === 0) return { settledMilliseconds: milliseconds, settled };
     if (milliseconds > within) throw new Error(`left over ${within} ms after '${fault.name}':\n${left.join('\n')}`);
+    for (const each of left) settled[kindOf(each)] = milliseconds;
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
   }
+}
+
+/** The text without what differs from one job, session or queue to another. */
+function kindOf(leftover: string): string {
+  return leftover
+    .replace(/\{[0-9a-f]{2}\}/, '')
+    .replace(/(job|session|shared):\S+/, '$1')
+    .replace(/\d+/g, 'N');
 }

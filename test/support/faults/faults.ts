@@ -1,3 +1,4 @@
+import { type Channel, connect } from 'amqplib';
 import { Redis } from 'ioredis';
 import type { DelayingProxy } from '../delaying-proxy.ts';
 import { SentinelGroup } from '../redis-sentinel.ts';
@@ -132,12 +133,12 @@ const broker: readonly Fault[] = [
   {
     name: 'work queues purged',
     bound: seconds(FARM_TIMES.unserved + 60),
-    strike: (farm) => whileWorkPilesUp(farm, (queue) => farm.rabbitmq.control('purge_queue', queue)),
+    strike: (farm) => whileWorkPilesUp(farm, (channel, queue) => channel.purgeQueue(queue)),
   },
   {
     name: 'work queues deleted',
     bound: seconds(FARM_TIMES.unserved + 60),
-    strike: (farm) => whileWorkPilesUp(farm, (queue) => farm.rabbitmq.control('delete_queue', queue)),
+    strike: (farm) => whileWorkPilesUp(farm, (channel, queue) => channel.deleteQueue(queue)),
   },
 ];
 
@@ -247,11 +248,24 @@ function silence(link: DelayingProxy, silent: boolean): void {
   }
 }
 
-/** Keeps bots from their replicas for a while, so that what happens to the queues happens to work that waits. */
-async function whileWorkPilesUp(farm: FaultFarm, strike: (queue: string) => Promise<unknown>): Promise<void> {
-  for (const { front } of farm.botServers) front.cut();
-  await pause(AWAY_MS / 2);
+/**
+ * Keeps bots from their replicas for a moment, so that what happens to the queues happens to work that waits. The moment
+ * is shorter than a lease, or the farm would have no bots any more.
+ */
+async function whileWorkPilesUp(
+  farm: FaultFarm,
+  strike: (channel: Channel, queue: string) => Promise<unknown>,
+): Promise<void> {
   const listed = await farm.rabbitmq.control('list_queues', '--no-table-headers', 'name');
-  for (const name of listed.trim().split('\n')) if (name.startsWith('warren.work.')) await strike(name);
-  for (const { front } of farm.botServers) front.mend();
+  const queues = listed.split('\n').filter((name) => name.startsWith('warren.work.'));
+  const connection = await connect(farm.rabbitmq.url);
+  try {
+    const channel = await connection.createChannel();
+    for (const { front } of farm.botServers) front.cut();
+    await pause(AWAY_MS / 3);
+    for (const queue of queues) await strike(channel, queue);
+  } finally {
+    for (const { front } of farm.botServers) front.mend();
+    await connection.close();
+  }
 }

@@ -141,7 +141,7 @@ export class InProcessBroker implements Broker {
     return () => this.#eventListeners.delete(listener);
   }
 
-  publishDeadLetter(letter: DeadLetter): void {
+  async publishDeadLetter(letter: DeadLetter): Promise<void> {
     this.#deadLetters.push(letter);
     if (this.#deadLetters.length > this.#maxDeadLetters) this.#deadLetters.shift();
   }

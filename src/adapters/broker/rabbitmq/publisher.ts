@@ -1,5 +1,6 @@
 import type { Channel, ChannelModel, ConfirmChannel, Message, Options } from 'amqplib';
-import { resourceExhausted, type StatusError, unavailable } from '../../../domain/status-error.ts';
+import { resourceExhausted, unavailable } from '../../../domain/status-error.ts';
+import { CarrierAwayError } from '../../../ports/broker.ts';
 import type { ConnectionUser } from './connection.ts';
 
 /** A message to publish. */
@@ -54,7 +55,7 @@ export interface PublisherOptions {
  *
  * Each publication resolves by its own confirm; nobody waits for anybody else's, since a confirm at a time is an order
  * of magnitude slower and pipelined confirms cost nothing. When the connection breaks, every message that is
- * unconfirmed fails with UNAVAILABLE: whoever sent it has it in an outbox, or can do without.
+ * unconfirmed fails with CarrierAwayError: whoever sent it has it in an outbox, or can do without.
  */
 export class ConfirmingPublisher implements ConnectionUser {
   readonly name = 'publisher';
@@ -90,13 +91,13 @@ export class ConfirmingPublisher implements ConnectionUser {
   /**
    * Resolves once the broker has the message.
    *
-   * @throws UnroutableError, RejectedError; StatusError UNAVAILABLE with RetryInfo without a connection or while the
-   *   broker is blocked, RESOURCE_EXHAUSTED with RetryInfo when too many messages are unconfirmed.
+   * @throws UnroutableError, RejectedError; CarrierAwayError without a connection; StatusError UNAVAILABLE with RetryInfo
+   *   while the broker is blocked, RESOURCE_EXHAUSTED with RetryInfo when too many messages are unconfirmed.
    */
   publish(publication: Publication): Promise<void> {
     const { maxUnconfirmed, retryDelay, blocked } = this.#options;
     const channel = this.#channel;
-    if (channel === undefined) return Promise.reject(unavailable('RabbitMQ is not connected', retryDelay));
+    if (channel === undefined) return Promise.reject(new CarrierAwayError('RabbitMQ is not connected', retryDelay));
     const reason = blocked();
     if (reason !== undefined) return Promise.reject(unavailable(`RabbitMQ takes no messages: ${reason}`, retryDelay));
     if (this.#waiting.size >= maxUnconfirmed) {
@@ -122,7 +123,7 @@ export class ConfirmingPublisher implements ConnectionUser {
           else settle(this.#channel === channel ? new RejectedError(exchange, routingKey) : this.#lost());
         });
       } catch (cause) {
-        settle(unavailable('RabbitMQ closed the channel', retryDelay, cause));
+        settle(new CarrierAwayError('RabbitMQ closed the channel', retryDelay, cause));
       }
     });
   }
@@ -148,11 +149,11 @@ export class ConfirmingPublisher implements ConnectionUser {
   }
 
   #failAll(reason: string): void {
-    for (const entry of this.#waiting.values()) entry.settle(unavailable(reason, this.#options.retryDelay));
+    for (const entry of this.#waiting.values()) entry.settle(new CarrierAwayError(reason, this.#options.retryDelay));
   }
 
-  #lost(): StatusError {
-    return unavailable('the connection to RabbitMQ broke', this.#options.retryDelay);
+  #lost(): CarrierAwayError {
+    return new CarrierAwayError('the connection to RabbitMQ broke', this.#options.retryDelay);
   }
 }
 

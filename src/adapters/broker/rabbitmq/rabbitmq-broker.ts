@@ -206,22 +206,17 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
     this.#updates.publishEvent(event);
   }
 
-  publishDeadLetter(letter: DeadLetter): void {
-    const { work, reason } = letter;
-    this.#publisher
-      .publish({
-        exchange: DEAD_EXCHANGE,
-        routingKey: '',
-        body: encodeWork(work),
-        mandatory: false,
-        persistent: true,
-        messageId: work.jobId,
-        type: 'warren.dead-letter',
-        headers: { ...workHeaders(work), reason },
-      })
-      .catch((error: unknown) => {
-        this.#options.logger.warn({ err: error, job: work.jobId, reason }, 'a dead letter was lost');
-      });
+  publishDeadLetter({ work, reason }: DeadLetter): Promise<void> {
+    return this.#publisher.publish({
+      exchange: DEAD_EXCHANGE,
+      routingKey: '',
+      body: encodeWork(work),
+      mandatory: false,
+      persistent: true,
+      messageId: work.jobId,
+      type: 'warren.dead-letter',
+      headers: { ...workHeaders(work), reason },
+    });
   }
 
   async #publishWork(work: WorkMessage): Promise<void> {

@@ -1,8 +1,8 @@
 import type { ChannelModel } from 'amqplib';
-import { unavailable } from '../../../domain/status-error.ts';
 import type { WorkQueueName } from '../../../domain/work.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
+import { CarrierAwayError } from '../../../ports/broker.ts';
 import type { ConnectionUser } from './connection.ts';
 import { WORK_EXCHANGE, workQueueName } from './names.ts';
 import { withChannel } from './publisher.ts';
@@ -106,7 +106,7 @@ export class WorkQueues implements ConnectionUser {
 
   async #count(name: string): Promise<number> {
     const model = this.#model;
-    if (model === undefined) throw unavailable('RabbitMQ is not connected', RETRY_DELAY_MS);
+    if (model === undefined) throw new CarrierAwayError('RabbitMQ is not connected', RETRY_DELAY_MS);
     try {
       return (await withChannel(model, (channel) => channel.checkQueue(name))).messageCount;
     } catch (cause) {
@@ -115,20 +115,20 @@ export class WorkQueues implements ConnectionUser {
         this.forget(name);
         return 0;
       }
-      throw unavailable(`cannot look into queue ${name}`, RETRY_DELAY_MS, cause);
+      throw new CarrierAwayError(`cannot look into queue ${name}`, RETRY_DELAY_MS, cause);
     }
   }
 
   async #declare(name: string): Promise<void> {
     const model = this.#model;
-    if (model === undefined) throw unavailable('RabbitMQ is not connected', RETRY_DELAY_MS);
+    if (model === undefined) throw new CarrierAwayError('RabbitMQ is not connected', RETRY_DELAY_MS);
     try {
       await withChannel(model, async (channel) => {
         await channel.assertQueue(name, workQueueArguments(this.#options));
         await channel.bindQueue(name, WORK_EXCHANGE, name);
       });
     } catch (error) {
-      if (errorCode(error) !== 406) throw unavailable(`cannot declare queue ${name}`, RETRY_DELAY_MS, error);
+      if (errorCode(error) !== 406) throw new CarrierAwayError(`cannot declare queue ${name}`, RETRY_DELAY_MS, error);
       // The operator's own declaration stands: their arguments are a choice.
       this.#options.logger.info({ queue: name }, 'the work queue exists with other arguments; using it as it is');
       await withChannel(model, (channel) => channel.bindQueue(name, WORK_EXCHANGE, name));
