@@ -76,6 +76,16 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/health.ts')).configureHealth,
   },
   {
+    name: 'clean',
+    summary: 'evict what was used least recently, or tell what would go',
+    load: async () => (await import('./commands/clean.ts')).configureClean,
+  },
+  {
+    name: 'index',
+    summary: 'check and mend the indexes of stores',
+    load: async () => (await import('./commands/index-command.ts')).configureIndex,
+  },
+  {
     name: 'capabilities',
     summary: 'show what a server can do',
     load: async () => (await import('./commands/capabilities.ts')).configureCapabilities,

@@ -11,8 +11,8 @@ import { Retrier } from '../adapters/grpc-client/retrier.ts';
 import { type ActionCacheConfiguration, partsOfActionCache } from '../config/action-cache-schema.ts';
 import { formatPath } from '../config/configuration-error.ts';
 import type { ActionCacheStore } from '../ports/action-cache-store.ts';
-import type { StoreMaintenance } from '../ports/store-maintenance.ts';
-import { closeInTurn, type MaintainedStore, type StorageDependencies } from './blob-storage.ts';
+import type { MaintainedStore, StoreMaintenance } from '../ports/store-maintenance.ts';
+import { closeInTurn, type StorageDependencies } from './blob-storage.ts';
 import { openRemoteServer } from './remote-server.ts';
 import { openRedis, openS3, redisEntries } from './shared-servers.ts';
 

@@ -20,7 +20,7 @@ import type { IdGenerator, Random } from '../lib/ids.ts';
 import type { Logger } from '../lib/log.ts';
 import type { BlobBackend } from '../ports/blob-backend.ts';
 import type { BlobListing } from '../ports/blob-listing.ts';
-import type { StoreMaintenance } from '../ports/store-maintenance.ts';
+import type { MaintainedStore, StoreMaintenance } from '../ports/store-maintenance.ts';
 import { openIndexedBlobs } from './indexed-blobs.ts';
 import { openRemoteServer } from './remote-server.ts';
 import { openRedis, openS3, redisEntries } from './shared-servers.ts';
@@ -30,13 +30,6 @@ export interface StorageDependencies {
   readonly ids: IdGenerator;
   readonly logger: Logger;
   readonly random: Random;
-}
-
-/** A store that has an index, and can be looked after. */
-export interface MaintainedStore {
-  /** Where it is in the configuration, such as `blobs.fast`. */
-  readonly path: string;
-  readonly maintenance: StoreMaintenance;
 }
 
 /** An opened store of blobs, with all that it is put together from. */

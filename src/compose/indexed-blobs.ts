@@ -54,9 +54,11 @@ export async function openIndexedBlobs(
     minimumAgeMilliseconds: configuration.minimumAgeSeconds * 1_000,
   };
   const blobs = new IndexedBlobStore(inner, index, options, { clock, logger });
-  const maintenance = new IndexedMaintenance(blobs, { clock, index, store: inner, listing });
   const stop = new AbortController();
-  const rebuilding = configuration.index.kind === 'memory' ? rebuild(maintenance, logger, stop.signal) : undefined;
+  let rebuilding: Promise<void> = Promise.resolve();
+  const whenReady = () => rebuilding;
+  const maintenance = new IndexedMaintenance(blobs, { clock, index, store: inner, listing, whenReady });
+  if (configuration.index.kind === 'memory') rebuilding = rebuild(maintenance, logger, stop.signal);
   return {
     blobs,
     maintenance,

@@ -65,13 +65,23 @@ export async function composeReplica(
   // What it prints to the console, past any log, is in the errors that it gives us, too.
   setLogVerbosity(logVerbosity.NONE);
   const storage = await openStorageBackend(configuration, dependencies, observer, signal);
-  const { instances, assets } = storage;
+  const { instances, assets, maintained } = storage;
   const scheduling = await composeScheduling(configuration, dependencies, (event) => observer.jobChanged(event));
   const { scheduler, logStreams } = scheduling;
   const logStreamNames = new LogStreamNames({ store: logStreams, ids, clock, logger });
   const compressions = await loadCompressions();
-  const available = { instances, assets, scheduler, compressions, logStreams, logStreamNames, clock, ids, logger };
-  const served = servicesOfRoles(configuration, available);
+  const served = servicesOfRoles(configuration, {
+    instances,
+    assets,
+    maintained,
+    scheduler,
+    compressions,
+    logStreams,
+    logStreamNames,
+    clock,
+    ids,
+    logger,
+  });
   const names = served.map(({ name }) => name);
   const health = new Health(names);
   const server = new RpcServer(serverOptions(configuration.server), clock, logger, observer);

@@ -5,6 +5,7 @@ import type { Compression } from '../lib/compression.ts';
 import type { IdGenerator } from '../lib/ids.ts';
 import type { Logger } from '../lib/log.ts';
 import type { LogStreamStore } from '../ports/log-stream-store.ts';
+import type { MaintainedStore } from '../ports/store-maintenance.ts';
 import { FetchService, PushService } from '../proto/build/bazel/remote/asset/v1/remote_asset.ts';
 import {
   ActionCacheService,
@@ -17,6 +18,7 @@ import { BotsService } from '../proto/google/devtools/remoteworkers/v1test2/bots
 import { OperationsService } from '../proto/google/longrunning/operations.ts';
 import { AdministrationService } from '../proto/warren/v1/administration.ts';
 import { IntrospectionService } from '../proto/warren/v1/introspection.ts';
+import { StorageService } from '../proto/warren/v1/storage.ts';
 import type { Scheduler } from '../scheduling/scheduler.ts';
 import type { ServiceDefinition, ServiceImplementation } from '../server/method-table.ts';
 import type { RpcServer } from '../server/rpc-server.ts';
@@ -36,6 +38,7 @@ import { LogStreamTransfers } from '../services/log-stream-transfers.ts';
 import { Operations } from '../services/operations.ts';
 import { PlatformRules } from '../services/platform-rules.ts';
 import { Push } from '../services/push.ts';
+import { Storage } from '../services/storage.ts';
 import { FastByteStreamService } from '../wire/byte-stream-codec.ts';
 import type { AssetBackend } from './assets.ts';
 
@@ -51,6 +54,7 @@ export interface ServedServicesDependencies {
   readonly instances: Instances;
   /** Undefined where the replica has no part in them. */
   readonly assets: AssetBackend | undefined;
+  readonly maintained: readonly MaintainedStore[];
   readonly scheduler: Scheduler;
   readonly compressions: ReadonlyMap<Compressor, Compression>;
   readonly logStreams: LogStreamStore;
@@ -95,6 +99,7 @@ export function servicesOfRoles(
   }
   if (is('log-stream')) services.push(serve(LogStreamServiceService, new LogStream({ ...streams, ids })));
   if (is('action-cache')) services.push(serve(ActionCacheService, new ActionCache(instances)));
+  if (is('cas') || is('action-cache')) services.push(serve(StorageService, new Storage(dependencies.maintained)));
   // Where replicas share their state another one may serve what is named here.
   const areNamed = logStreams.actions && (is('log-stream') || redis !== undefined);
   const options = { instances, scheduler, logger, logStreamNames: areNamed ? logStreamNames : undefined };

@@ -2,11 +2,12 @@ import { ResumableUploads } from '../adapters/upload/resumable-uploads.ts';
 import { type ActionCacheConfiguration, keepsResults } from '../config/action-cache-schema.ts';
 import type { BlobStoreConfiguration } from '../config/blob-storage-schema.ts';
 import type { ReplicaConfiguration } from '../config/replica-configuration.ts';
+import type { MaintainedStore } from '../ports/store-maintenance.ts';
 import { CompletenessCheckingActionResults } from '../services/action-results.ts';
 import { type Instance, Instances } from '../services/instances.ts';
 import { type OpenedActionCache, openActionCache } from './action-cache-storage.ts';
 import { type AssetBackend, openAssets } from './assets.ts';
-import { type MaintainedStore, type OpenedBlobStore, openBlobStore, type StorageDependencies } from './blob-storage.ts';
+import { type OpenedBlobStore, openBlobStore, type StorageDependencies } from './blob-storage.ts';
 import { type ActionCacheObserver, ObservedActionResults } from './observed-action-results.ts';
 
 /** The storage of one replica, opened, as its instances see it. */

@@ -10,6 +10,15 @@ interface ProcessesConfiguration {
   readonly rabbitmq?: unknown;
   readonly blobs: BlobStoreConfiguration;
   readonly actionCache: ActionCacheConfiguration;
+  readonly instances: ReadonlyArray<{
+    readonly blobs?: BlobStoreConfiguration | undefined;
+    readonly actionCache?: ActionCacheConfiguration | undefined;
+  }>;
+}
+
+interface Unshared {
+  readonly path: readonly PropertyKey[];
+  readonly kind: string;
 }
 
 /** The roles that need nothing but storage. */
@@ -17,7 +26,7 @@ const STORAGE_ROLES: readonly string[] = ['cas', 'action-cache'];
 
 /** Refuses what only one process can have where there are to be several: each would see a farm of its own. */
 export function checkProcesses(context: z.core.ParsePayload<ProcessesConfiguration>): void {
-  const { processes, roles, redis, rabbitmq, blobs, actionCache } = context.value;
+  const { processes, roles, redis, rabbitmq, instances } = context.value;
   if (processes === 1) return;
   const refuse = (path: readonly PropertyKey[], message: string) =>
     context.issues.push({ code: 'custom', input: undefined, path: [...path], message });
@@ -30,8 +39,8 @@ export function checkProcesses(context: z.core.ParsePayload<ProcessesConfigurati
     );
   }
   const unshared = [
-    ...unsharedStores(blobs, partsOf, ['blobs']),
-    ...unsharedStores(actionCache, partsOfActionCache, ['actionCache']),
+    ...unsharedStorage(context.value, []),
+    ...instances.flatMap((each, index) => unsharedStorage(each, ['instances', index])),
   ];
   for (const { path, kind } of unshared) {
     refuse(
@@ -46,12 +55,25 @@ function isOfOneProcess(kind: string): boolean {
   return kind === 'disk' || kind === 'memory';
 }
 
+function unsharedStorage(
+  { blobs, actionCache }: ProcessesConfiguration['instances'][number],
+  path: readonly PropertyKey[],
+): Unshared[] {
+  return [
+    ...(blobs === undefined ? [] : unsharedStores(blobs, partsOf, [...path, 'blobs'])),
+    ...(actionCache === undefined ? [] : unsharedStores(actionCache, partsOfActionCache, [...path, 'actionCache'])),
+  ];
+}
+
 function unsharedStores<Store extends BlobStoreConfiguration | ActionCacheConfiguration>(
   store: Store,
   parts: (store: Store) => ReadonlyArray<{ readonly path: readonly PropertyKey[]; readonly store: Store }>,
   path: readonly PropertyKey[],
-): Array<{ readonly path: readonly PropertyKey[]; readonly kind: string }> {
+): Unshared[] {
   if (isOfOneProcess(store.kind)) return [{ path: [...path, 'kind'], kind: store.kind }];
+  if (store.kind === 'indexed' && isOfOneProcess(store.index.kind)) {
+    return [{ path: [...path, 'index', 'kind'], kind: store.index.kind }];
+  }
   return parts(store).flatMap((part) => {
     // Memory in front of a store that has everything is each process' own, and may be.
     const isCache =

@@ -59,3 +59,10 @@ export interface StoreMaintenance {
   /** Makes the index agree with the store. */
   rebuild(signal: AbortSignal): Promise<RebuildReport>;
 }
+
+/** A store that can be looked after. */
+export interface MaintainedStore {
+  /** Where it is in the configuration, such as `blobs.fast`. */
+  readonly path: string;
+  readonly maintenance: StoreMaintenance;
+}

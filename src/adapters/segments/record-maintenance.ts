@@ -1,3 +1,5 @@
+import { stat } from 'node:fs/promises';
+import { isNotFound } from '../../lib/file-system-error.ts';
 import type {
   CleaningReport,
   IndexDifference,
@@ -115,6 +117,7 @@ export class RecordMaintenance implements StoreMaintenance {
 
   async *#findings(signal: AbortSignal): AsyncGenerator<Finding> {
     const { index, dependencies } = this.#state;
+    await this.#forgetLostSegments();
     for (let from = 0; from < index.slots; from += BATCH) {
       const keys: RecordKey[] = [];
       for (const id of this.#inOrderOfPlace(from, Math.min(from + BATCH, index.slots))) {
@@ -140,6 +143,14 @@ export class RecordMaintenance implements StoreMaintenance {
       if (index.find(key) >= 0) continue;
       const mend = async () => void this.#state.addExternal(key, lastUseSeconds);
       yield { what: 'unknown', entry: this.#nameOf(key), mend };
+    }
+  }
+
+  /** A file that is open can be read on after it was removed. */
+  async #forgetLostSegments(): Promise<void> {
+    const { files, segments } = this.#state;
+    for (const { path } of segments.values()) {
+      await stat(path).catch(() => files.forget(path));
     }
   }
 
@@ -171,7 +182,7 @@ export class RecordMaintenance implements StoreMaintenance {
       const now = index.find(key);
       if (now < 0) return 'whole';
       const moved = index.segmentOf(now) !== number || index.offsetOf(now) !== place;
-      if (!moved) return segment === undefined ? 'lost' : 'damaged';
+      if (!moved) return segment === undefined || isNotFound(failure) ? 'lost' : 'damaged';
       if (attempt === ATTEMPTS) return 'whole';
     }
   }

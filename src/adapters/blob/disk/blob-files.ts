@@ -141,6 +141,8 @@ export class BlobFiles {
   /** Reads a whole file and holds it against its checksums. */
   async verify(key: RecordKey, signal: AbortSignal): Promise<'whole' | 'lost' | 'damaged'> {
     try {
+      // A file that is open can be read on after it was removed.
+      await stat(this.#pathOf(key));
       for await (const _ of this.read(key, 0, keySizeBytes(key), signal));
       return 'whole';
     } catch (cause) {

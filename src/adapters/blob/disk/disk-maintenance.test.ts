@@ -146,6 +146,13 @@ describe('holding index and folder against each other', () => {
     expect(await store.findMissing([...small, ...large], signal)).toEqual(missing);
   });
 
+  test('finds out that a whole segment is gone', async () => {
+    const digests = await fill(5, 5_000);
+    expect(await differences()).toEqual([]);
+    rmSync(join(directory, 'segments', '0000000001.segment'));
+    expect((await differences()).map(({ what }) => what)).toEqual(digests.map(() => 'lost'));
+  });
+
   test('goes on while blobs come, go and move', async () => {
     const checking = (async () => {
       let found = 0;

@@ -56,7 +56,8 @@ class World {
 
   maintenance(store: IndexedBlobStore): IndexedMaintenance {
     const { clock, index, inner, memory } = this;
-    return new IndexedMaintenance(store, { clock, index, store: inner, listing: memory });
+    const whenReady = () => Promise.resolve();
+    return new IndexedMaintenance(store, { clock, index, store: inner, listing: memory, whenReady });
   }
 
   /** Writes blobs of a size, two seconds apart. */

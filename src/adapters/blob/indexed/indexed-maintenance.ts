@@ -24,6 +24,8 @@ export interface IndexedMaintenanceDependencies {
   readonly store: BlobStore;
   /** Undefined where the store cannot tell what it has. */
   readonly listing: BlobListing | undefined;
+  /** Resolves once the index is no longer being made anew. */
+  whenReady(): Promise<void>;
 }
 
 /** Looks after an indexed store while it serves, on any replica. */
@@ -44,6 +46,7 @@ export class IndexedMaintenance implements StoreMaintenance {
   }
 
   async clean(targetBytes: number | undefined, dryRun: boolean, signal: AbortSignal): Promise<CleaningReport> {
+    await this.#dependencies.whenReady();
     const { cleaner } = this.#blobs;
     const target = targetBytes === undefined ? cleaner.low : { bytes: targetBytes, blobs: cleaner.low.blobs };
     const tally = new CleaningTally();
@@ -57,6 +60,7 @@ export class IndexedMaintenance implements StoreMaintenance {
   }
 
   async *check(signal: AbortSignal): AsyncGenerator<IndexDifference> {
+    await this.#dependencies.whenReady();
     for await (const digest of this.#lost(signal)) yield { what: 'lost', entry: digestKey(digest) };
     for await (const { digest } of this.#unknown(signal)) yield { what: 'unknown', entry: digestKey(digest) };
   }
