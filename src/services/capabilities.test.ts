@@ -43,7 +43,7 @@ test('nothing is told that is not served', async () => {
   expect(cacheCapabilities).toMatchObject({
     supportedCompressors: [],
     supportedBatchUpdateCompressors: [],
-    repMaxCdcParams: undefined,
+    repMaxCdcParams: { minChunkSizeBytes: 262_144n, horizonSizeBytes: 2_097_152n },
   });
   expect(executionCapabilities?.supportedNodeProperties).toEqual([]);
 });
@@ -92,6 +92,6 @@ test('blobs are split as the protocol recommends it', async () => {
     splitBlobSupport: true,
     spliceBlobSupport: true,
     fastCdc2020Params: { avgChunkSizeBytes: 524_288n, seed: 0 },
-    repMaxCdcParams: undefined,
+    repMaxCdcParams: { minChunkSizeBytes: 262_144n, horizonSizeBytes: 2_097_152n },
   });
 });

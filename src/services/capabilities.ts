@@ -13,7 +13,7 @@ import type { SemVer } from '../proto/build/bazel/semver/semver.ts';
 import { compressorToWire } from '../wire/compressor.ts';
 import { digestFunctionToWire } from '../wire/digest.ts';
 import { DEFAULT_MAX_BATCH_TOTAL_BYTES } from './batch-limits.ts';
-import { CHUNKING } from './blob-chunks.ts';
+import { FAST_CDC_2020, REP_MAX_CDC } from './blob-chunks.ts';
 import type { Instance, Instances } from './instances.ts';
 
 /** A range of priorities, ends included; the lowest number is the most urgent. */
@@ -85,8 +85,11 @@ export class Capabilities {
       maxCasBlobSizeBytes: BigInt(maxBlobSizeBytes),
       splitBlobSupport: true,
       spliceBlobSupport: true,
-      fastCdc2020Params: { avgChunkSizeBytes: BigInt(CHUNKING.averageBytes), seed: CHUNKING.seed },
-      repMaxCdcParams: undefined,
+      fastCdc2020Params: { avgChunkSizeBytes: BigInt(FAST_CDC_2020.averageBytes), seed: FAST_CDC_2020.seed },
+      repMaxCdcParams: {
+        minChunkSizeBytes: BigInt(REP_MAX_CDC.minimumBytes),
+        horizonSizeBytes: BigInt(REP_MAX_CDC.horizonBytes),
+      },
     };
   }
 

@@ -95,13 +95,16 @@ export class ContentAddressableStorage {
     yield* treePages(blobs, root, request.pageSize, request.pageToken, context.signal, this.#treePageLimits);
   }
 
-  /** Stores the chunks of a blob, cut by FastCDC 2020 whatever the client prefers. @throws NOT_FOUND. */
+  /** Stores the chunks of a blob, cut as the client prefers: by RepMaxCDC, else by FastCDC 2020. @throws NOT_FOUND. */
   async splitBlob(request: SplitBlobRequest, context: CallContext): Promise<SplitBlobResponse> {
     const { blobs } = this.#instances.get(request.instanceName);
     const digestFunction = digestFunctionFromWire(request.digestFunction, request.blobDigest?.hash);
     const digest = digestFromWire(request.blobDigest, digestFunction, 'blob_digest');
-    const chunks = await splitIntoChunks(blobs, digest, context.signal);
-    return { chunkDigests: chunks.map(digestToWire), chunkingFunction: ChunkingFunction_Value.FAST_CDC_2020 };
+    const { FAST_CDC_2020, REP_MAX_CDC } = ChunkingFunction_Value;
+    const isRepMax = request.chunkingFunction === REP_MAX_CDC;
+    const name = isRepMax ? 'rep-max-cdc' : 'fast-cdc-2020';
+    const chunks = await splitIntoChunks(blobs, digest, name, context.signal);
+    return { chunkDigests: chunks.map(digestToWire), chunkingFunction: isRepMax ? REP_MAX_CDC : FAST_CDC_2020 };
   }
 
   /**

@@ -87,6 +87,26 @@ describe('ContentAddressableStorage.SplitBlob', () => {
     expect(Math.min(...sizes.slice(0, -1))).toBeGreaterThanOrEqual(average / 4);
   });
 
+  it('chunks of RepMaxCDC keep its bounds, and make the blob', async (context) => {
+    await requireBoth(context);
+    const minimum = Number((await offered)?.repMaxCdcParams?.minChunkSizeBytes ?? 0n);
+    if (minimum === 0) context.skip();
+    expect(minimum).toBeGreaterThanOrEqual(64);
+    const blob = randomBlob(4 * MEBIBYTE + 3);
+    await tenant.writeBlob(blob);
+    const request = SplitBlobRequest.create({
+      instanceName,
+      blobDigest: blob.digest,
+      chunkingFunction: ChunkingFunction_Value.REP_MAX_CDC,
+    });
+    const answer = await client.unary(ContentAddressableStorageService.splitBlob, request);
+    if (answer.chunkingFunction !== ChunkingFunction_Value.REP_MAX_CDC) context.skip();
+    const sizes = answer.chunkDigests.map((each) => Number(each.sizeBytes));
+    expect(Math.max(...sizes)).toBeLessThan(2 * minimum);
+    expect(Math.min(...sizes)).toBeGreaterThanOrEqual(minimum);
+    expect(digestOf(await readAll(answer.chunkDigests))).toEqual(blob.digest);
+  });
+
   it('a small blob and the empty blob are made by their chunks', async (context) => {
     await requireBoth(context);
     const [small] = await stored('small');

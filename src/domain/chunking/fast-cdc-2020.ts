@@ -1,4 +1,5 @@
-import { createHash } from 'node:crypto';
+import type { ChunkCutter, Chunker } from './chunker.ts';
+import { createGearTable } from './gear-table.ts';
 
 /** Parameters of FastCDC 2020, as Capabilities tells them. */
 export interface FastCdc2020Parameters {
@@ -14,9 +15,6 @@ export interface FastCdc2020Parameters {
 
 /** REAPI prescribes level 2: by so many bits the masks differ from that of the average, to either side. */
 const NORMALIZATION = 2;
-
-/** So many times a byte is hashed for its place in the table: the published vectors demand it. */
-const GEAR_INPUT_BYTES = 64;
 
 /**
  * The masks of the paper's reference implementation by how many bits they have; a cut is where the hash has none of
@@ -40,16 +38,16 @@ const MASKS: ReadonlyMap<number, bigint> = new Map([
   [22, 0x0000_d937_6753_7000n],
 ]);
 
-/** Finds where to cut content, so that equal stretches of different blobs become equal chunks. */
-export class FastCdc2020 {
+/** Cuts where the gear hash has none of the bits of a mask, and where it must for the greatest size. */
+export class FastCdc2020 implements Chunker, ChunkCutter {
   readonly minimumBytes: number;
-  /** No chunk is larger; that many bytes, or all that are left, `cut` has to see. */
+  /** No chunk is larger. */
   readonly maximumBytes: number;
   readonly #averageBytes: number;
   readonly #strict: Mask;
   readonly #lax: Mask;
-  readonly #gearLow = new Int32Array(256);
-  readonly #gearHigh = new Int32Array(256);
+  readonly #gearLow: Int32Array;
+  readonly #gearHigh: Int32Array;
 
   constructor({ averageBytes, seed, minimumBytes, maximumBytes }: FastCdc2020Parameters) {
     const bits = Math.log2(averageBytes);
@@ -58,18 +56,24 @@ export class FastCdc2020 {
     this.maximumBytes = maximumBytes ?? averageBytes * 4;
     this.#strict = maskOf(bits + NORMALIZATION);
     this.#lax = maskOf(bits - NORMALIZATION);
-    for (let byte = 0; byte < 256; byte++) {
-      const hash = createHash('md5').update(new Uint8Array(GEAR_INPUT_BYTES).fill(byte)).digest();
-      this.#gearHigh[byte] = hash.readInt32BE(0);
-      this.#gearLow[byte] = hash.readInt32BE(4) ^ seed;
-    }
+    const { low, high } = createGearTable(seed);
+    this.#gearLow = low;
+    this.#gearHigh = high;
   }
 
-  /**
-   * The length of the first chunk of these bytes.
-   *
-   * @param data the content from the chunk's first byte on: `maximumBytes`, or all that are left.
-   */
+  get windowBytes(): number {
+    return this.maximumBytes;
+  }
+
+  get undividedBytes(): number {
+    return this.maximumBytes;
+  }
+
+  /** Nothing is remembered between chunks: all blobs share one. */
+  begin(): ChunkCutter {
+    return this;
+  }
+
   cut(data: Uint8Array): number {
     const end = Math.min(data.byteLength, this.maximumBytes);
     if (end <= this.minimumBytes) return end;
