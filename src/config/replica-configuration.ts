@@ -135,14 +135,14 @@ export type GridConfiguration = z.output<typeof gridSchema>;
 /** Digests and framing of a batch of many small blobs. */
 const BATCH_OVERHEAD_BYTES = 64 * 1024;
 
-/** What needs RabbitMQ beside Redis; a replica that only stores does not. */
-const SCHEDULING_ROLES: ReadonlySet<Role> = new Set(['execution', 'operations', 'bots']);
+/** What needs RabbitMQ beside Redis where replicas share it; a replica that only stores does not. */
+const SHARING_ROLES: ReadonlySet<Role> = new Set(['execution', 'operations', 'bots', 'log-stream']);
 
 /** What holds between settings. */
 function checkReplica(context: z.core.ParsePayload<z.output<z.ZodObject<typeof replicaShape>>>): void {
   const { roles, server, limits, instances, blobs, actionCache, assets, redis, rabbitmq } = context.value;
-  const isScheduling = roles.some((role) => SCHEDULING_ROLES.has(role));
-  if ((redis === undefined) !== (rabbitmq === undefined) && (isScheduling || redis === undefined)) {
+  const isSharing = roles.some((role) => SHARING_ROLES.has(role));
+  if ((redis === undefined) !== (rabbitmq === undefined) && (isSharing || redis === undefined)) {
     const missing = redis === undefined ? 'redis' : 'rabbitmq';
     context.issues.push({
       code: 'custom',

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { AssetQualifiers } from './asset-qualifiers.ts';
 
@@ -81,4 +82,32 @@ test('too many, too long, nameless or double ones are INVALID_ARGUMENT', () => {
   expect(() => qualifiers({ '': 'x' })).toThrow('is empty');
   const double = { name: 'a', value: 'b' };
   expect(() => new AssetQualifiers([double, double])).toThrow('comes twice');
+});
+
+test('whatever clients send is read, or INVALID_ARGUMENT', () => {
+  const name = fc.oneof(
+    fc.constantFrom('checksum.sri', 'resource_type', 'bazel.auth_headers', 'http_header:', 'http_header_url:0:x'),
+    fc.string().map((text) => `http_header:${text}`),
+    fc.tuple(fc.string({ maxLength: 5 }), fc.string()).map((parts) => `http_header_url:${parts.join(':')}`),
+    fc.string(),
+  );
+  const value = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.json(),
+    fc.array(fc.constantFrom('sha256-', 'AAAA', SHA, ' ', 'sha1-x', '=')).map((parts) => parts.join('')),
+  );
+  fc.assert(
+    fc.property(fc.array(fc.record({ name, value }), { maxLength: 5 }), (list) => {
+      let told: unknown;
+      try {
+        const read = new AssetQualifiers(list);
+        const lines = read.headersFor(URI, 0).filter(([header, text]) => /[\r\n\0]/.test(header + text));
+        told = lines.length === 0 ? 'read' : lines;
+      } catch (thrown) {
+        told = String(thrown);
+      }
+      expect(told).toMatch(/^(?:read|INVALID_ARGUMENT: qualifiers.*)$/s);
+    }),
+    { numRuns: 300 },
+  );
 });

@@ -1,6 +1,7 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createDigest, digestKey, digestOf, digestsEqual, emptyDigest, missingBlobSubject } from './digest.ts';
-import { SHA256 } from './digest-function.ts';
+import { DIGEST_FUNCTIONS, SHA256 } from './digest-function.ts';
 
 const hash = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad';
 
@@ -37,4 +38,56 @@ test('the subject of a missing blob has the form that Bazel looks for', () => {
 
 test('the empty blob has size 0', () => {
   expect(emptyDigest().sizeBytes).toBe(0);
+});
+
+describe('whatever comes from outside', () => {
+  const functions = fc.constantFrom(...DIGEST_FUNCTIONS);
+  const hashOf = (characters: string, length: number) =>
+    fc.string({ unit: fc.constantFrom(...characters.split('')), minLength: length, maxLength: length });
+  const hashes = fc.oneof(
+    fc.string(),
+    fc.string({ unit: fc.constantFrom(...'0123456789abcdefABF'.split('')), minLength: 30, maxLength: 130 }),
+    functions.chain((each) => hashOf('0123456789abcdefg', each.hashLength)),
+  );
+  const sizes = fc.oneof(
+    fc.bigInt({ min: -(2n ** 63n), max: 2n ** 64n }),
+    fc.double(),
+    fc.integer(),
+    fc.maxSafeInteger(),
+  );
+
+  test('is a digest of the right form, or INVALID_ARGUMENT that names the field', () => {
+    fc.assert(
+      fc.property(functions, hashes, sizes, (digestFunction, text, size) => {
+        const isGood =
+          new RegExp(`^[0-9a-f]{${digestFunction.hashLength}}$`).test(text) &&
+          Number(size) >= 0 &&
+          Number.isSafeInteger(Number(size)) &&
+          BigInt(Number(size)) === BigInt(size);
+        let told: unknown;
+        try {
+          told = createDigest(digestFunction, text, size, 'field');
+        } catch (thrown) {
+          told = String(thrown);
+        }
+        const refusal = expect.stringMatching(/^INVALID_ARGUMENT: field\.(?:hash|size_bytes): /);
+        expect(told).toEqual(isGood ? { digestFunction, hash: text, sizeBytes: Number(size) } : refusal);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test('different digests have different keys and subjects', () => {
+    const digests = functions.chain((digestFunction) =>
+      fc
+        .tuple(hashOf('ab', digestFunction.hashLength), fc.nat({ max: 12 }))
+        .map(([text, size]) => createDigest(digestFunction, text, size)),
+    );
+    fc.assert(
+      fc.property(digests, digests, (a, b) => {
+        expect(digestKey(a) === digestKey(b)).toBe(digestsEqual(a, b));
+        expect(missingBlobSubject(a) === missingBlobSubject(b)).toBe(digestsEqual(a, b));
+      }),
+    );
+  });
 });

@@ -171,3 +171,35 @@ describe('a broken name to write', () => {
     expect(() => parseWriteName(name)).toThrow(message);
   });
 });
+
+test('a name with a character more, less or other is refused, or means what its new form says', () => {
+  const names = fc.oneof(
+    fc.tuple(instanceName, compressor, digest).map(([instance, form, of]) => ({
+      parse: parseReadName,
+      text: formatBlobName({ instanceName: instance, compressor: form, digest: of }),
+    })),
+    fc.tuple(instanceName, fc.uuid(), compressor, digest, metadata).map(([instance, id, form, of, more]) => ({
+      parse: parseWriteName,
+      text: formatUploadName({ instanceName: instance, uuid: id, compressor: form, digest: of, metadata: more }),
+    })),
+  );
+  const edit = fc.record({
+    at: fc.double({ min: 0, max: 1, noNaN: true }),
+    removed: fc.nat({ max: 2 }),
+    added: fc.oneof(fc.constantFrom('', '/', '0', '-', 'blobs/', '..', '%2F', '\0'), fc.string({ maxLength: 2 })),
+  });
+  fc.assert(
+    fc.property(names, edit, ({ parse, text }, { at, removed, added }) => {
+      const place = Math.floor(at * text.length);
+      const edited = text.slice(0, place) + added + text.slice(place + removed);
+      const told = outcome(() => {
+        const name = parse(edited);
+        if (name.kind === 'log-stream') return;
+        const again = name.kind === 'blob' ? formatBlobName(name) : formatUploadName(name);
+        expect(parse(again)).toEqual(name);
+      });
+      expect(told).toMatch(/^(?:parsed|INVALID_ARGUMENT: resource_name.*)$/s);
+    }),
+    { numRuns: 300 },
+  );
+});

@@ -80,6 +80,40 @@ describe.each([
     expect(data.equals(got)).toBe(false);
   });
 
+  test('whatever the bytes, no more comes out than may, and nothing but a CompressionError is thrown', async () => {
+    const good = await compression.compress(
+      Buffer.from(Array.from({ length: 3_000 }, (__, i) => (i * i) % 251)),
+      signal,
+    );
+    const hostile = fc.oneof(
+      fc.uint8Array({ maxLength: 300 }),
+      fc
+        .tuple(fc.nat({ max: good.byteLength - 1 }), fc.uint8Array({ minLength: 1, maxLength: 9 }))
+        .map(([at, bytes]) => {
+          const damaged = Uint8Array.from(good);
+          damaged.set(bytes.subarray(0, good.byteLength - at), at);
+          return damaged;
+        }),
+      fc.array(fc.constant(good), { maxLength: 3 }).map((each) => Buffer.concat(each)),
+    );
+    await fc.assert(
+      fc.asyncProperty(hostile, fc.nat({ max: 4_000 }), fc.integer({ min: 1, max: 200 }), async (data, most, step) => {
+        const pieces = Array.from({ length: Math.ceil(data.byteLength / step) }, (__, i) =>
+          data.subarray(i * step, (i + 1) * step),
+        );
+        const outcomes = await Promise.all(
+          [compression.decompress(data, most, signal), collect(compression.decompressStream(stream(pieces), most))].map(
+            (each) => each.catch((thrown: unknown) => thrown),
+          ),
+        );
+        for (const each of outcomes) {
+          expect(each instanceof CompressionError ? 0 : (each as Uint8Array).byteLength).toBeLessThanOrEqual(most);
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   test('a failing source fails with its own reason', async () => {
     const lost = new Error('lost');
     await expect(collect(compression.compressStream(stream([Buffer.from('x')], lost)))).rejects.toThrow(lost);

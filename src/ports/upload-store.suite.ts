@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { digestOf, emptyDigest } from '../domain/digest.ts';
 import { StatusCode } from '../domain/status-code.ts';
+import { invalidArgument } from '../domain/status-error.ts';
 import type { FakeClock } from '../lib/fake-clock.ts';
 import { inChunks, someBytes } from './blob-store.suite.ts';
 import type { BlobStore } from './blob-store.ts';
@@ -97,6 +98,17 @@ export function describeUploadStore(name: string, create: () => Promise<UploadSt
           await expect(
             uploads.receive('u', digest, 0, broken(data.subarray(0, half)), unfinished, signal),
           ).rejects.toThrow('connection lost');
+          await uploads.receive('u', digest, 0, inChunks(data, 16_384), finished, signal);
+          expect(await readBack()).toBe(true);
+        });
+
+        test('an upload whose source finds its bytes wrong begins anew', async () => {
+          async function* spoiled(): AsyncGenerator<Uint8Array> {
+            yield new Uint8Array(half);
+            throw invalidArgument('data', 'is damaged');
+          }
+          await expect(uploads.receive('u', digest, 0, spoiled(), finished, signal)).rejects.toThrow('is damaged');
+          await expect(uploads.status('u', digest, signal)).rejects.toMatchObject({ code: StatusCode.NOT_FOUND });
           await uploads.receive('u', digest, 0, inChunks(data, 16_384), finished, signal);
           expect(await readBack()).toBe(true);
         });

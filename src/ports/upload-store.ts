@@ -21,7 +21,8 @@ export interface UploadStore {
   /**
    * Takes bytes from `offset` until the source ends, and stores the blob once all are there.
    *
-   * When the source fails or is aborted, what arrived is kept, so that a later call may resume at `committedSize`.
+   * When the source fails or is aborted, what arrived is kept, so that a later call may resume at `committedSize`; unless
+   * it fails with INVALID_ARGUMENT: it has found its bytes wrong, and the upload starts anew.
    *
    * @param finish tells, once the source has ended, whether the client sent finish_write. Without it the bytes are kept
    *   and the blob is not stored.

@@ -27,6 +27,7 @@ describe('the farm of docker-compose.yml', () => {
   test('keeps the rules of the protocols through the load balancer', { timeout: 300_000 }, async () => {
     const cases = [
       'action-cache',
+      'asset',
       'bad-input-execution',
       'byte-stream-read',
       'byte-stream-write',

@@ -97,6 +97,10 @@ export class ResumableUploads implements UploadStore {
       spoiled = true;
       await upload.writer.commit();
       return { committedSize: digest.sizeBytes, complete: true };
+    } catch (cause) {
+      // The source itself found its bytes wrong: those that it gave before may be wrong as well.
+      spoiled ||= cause instanceof StatusError && cause.code === StatusCode.INVALID_ARGUMENT;
+      throw cause;
     } finally {
       upload.interrupt = undefined;
       if (spoiled || upload.writer.receivedBytes === 0) await this.#drop(upload);

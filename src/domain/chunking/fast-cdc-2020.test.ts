@@ -56,3 +56,19 @@ test('content that was shifted is cut at the same places again', () => {
 test.each([512, 3_000, 2 * 1024 * 1024])('an average of %d bytes is refused', (averageBytes) => {
   expect(() => new FastCdc2020({ averageBytes, seed: 0 })).toThrow(RangeError);
 });
+
+test('what stands before it does not change for long where content is cut', () => {
+  const ends = (data: Uint8Array, shift: number) => {
+    let at = -shift;
+    return cutAll({ averageBytes: 1_024, seed: 0 }, data).map((length) => (at += length));
+  };
+  const plain = new Set(ends(DATA, 0));
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 1, maxLength: 2_000 }), (before) => {
+      const shifted = ends(Buffer.concat([before, DATA]), before.byteLength);
+      const strange = shifted.filter((end) => end > 64 * 1_024 && !plain.has(end));
+      expect(strange).toEqual([]);
+    }),
+    { numRuns: 20 },
+  );
+});

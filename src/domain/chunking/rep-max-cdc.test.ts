@@ -47,12 +47,15 @@ function cutSlowly({ minimumBytes, horizonBytes }: RepMaxCdcParameters, data: Ui
   for (let at = 0; at < data.byteLength; ) {
     const left = Math.min(data.byteLength - at, 2 * minimumBytes + horizonBytes);
     let length = left;
-    for (let limit = left - minimumBytes; left >= 2 * minimumBytes; limit = length - minimumBytes) {
-      length = minimumBytes;
-      for (let place = minimumBytes; place <= limit; place++) {
-        if (known(at + place) > known(at + length)) length = place;
-      }
-      if (length < 2 * minimumBytes) break;
+    if (left >= 2 * minimumBytes) {
+      let limit = left - minimumBytes;
+      do {
+        length = minimumBytes;
+        for (let place = minimumBytes; place <= limit; place++) {
+          if (known(at + place) > known(at + length)) length = place;
+        }
+        limit = length - minimumBytes;
+      } while (length >= 2 * minimumBytes);
     }
     lengths.push(length);
     at += length;
@@ -76,11 +79,8 @@ describe('the reference cuts at the same places', () => {
   });
 
   test('with the sizes that REAPI recommends', () => {
-    expect(cutAll({ minimumBytes: 262_144, horizonBytes: 2_097_152 }, dataOf(262_144))).toEqual([
-      500_075, 281_268, 291_291, 475_564, 415_160, 265_714, 264_910, 262_381, 289_324, 278_079, 397_369, 262_978,
-      284_027, 268_803, 303_886, 505_932, 356_142, 365_602, 345_174, 282_412, 493_863, 274_243, 381_446, 278_940,
-      264_025,
-    ]);
+    const lengths = cutAll({ minimumBytes: 262_144, horizonBytes: 2_097_152 }, dataOf(98_304));
+    expect(lengths).toEqual([500_075, 281_268, 291_291, 475_564, 415_160, 265_714, 264_910, 341_233, 310_513]);
   });
 
   test('in content that repeats, where places are equally good', () => {
@@ -107,7 +107,7 @@ describe('whatever the content', () => {
       fc.property(parameters, content, (sizes, data) => {
         expect(cutAll(sizes, data)).toEqual(cutSlowly(sizes, data));
       }),
-      { numRuns: 60 },
+      { numRuns: 25 },
     );
   });
 
@@ -116,12 +116,11 @@ describe('whatever the content', () => {
       fc.property(parameters, content, (sizes, data) => {
         const lengths = cutAll(sizes, data);
         for (const length of lengths) expect(length).toBeLessThan(2 * sizes.minimumBytes);
-        if (data.byteLength >= sizes.minimumBytes) {
-          for (const length of lengths) expect(length).toBeGreaterThanOrEqual(sizes.minimumBytes);
-        }
+        const least = data.byteLength >= sizes.minimumBytes ? sizes.minimumBytes : 0;
+        for (const length of lengths) expect(length).toBeGreaterThanOrEqual(least);
         expect(lengths.reduce((sum, each) => sum + each, 0)).toBe(data.byteLength);
       }),
-      { numRuns: 100 },
+      { numRuns: 50 },
     );
   });
 
@@ -137,7 +136,7 @@ describe('whatever the content', () => {
         const strange = shifted.filter((end) => end > 64 * 1_024 && !plain.has(end));
         expect(strange).toEqual([]);
       }),
-      { numRuns: 20 },
+      { numRuns: 10 },
     );
   });
 });
