@@ -84,7 +84,8 @@ export class LoadClient {
     for (;;) {
       const tenant = this.#anyTenant();
       const call = { deadline: CALL_MS };
-      const stream = name === undefined ? tenant.execute(action, {}, call) : tenant.waitExecution(name, call);
+      const stream =
+        name === undefined ? tenant.execute(action, { inlineStdout: true }, call) : tenant.waitExecution(name, call);
       try {
         for (;;) {
           const update = await stream.next();

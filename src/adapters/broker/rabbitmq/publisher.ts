@@ -120,7 +120,7 @@ export class ConfirmingPublisher implements ConnectionUser {
           // A returned message comes back before its confirm.
           if (entry.returned) settle(new UnroutableError(exchange, routingKey));
           else if (error === null || error === undefined) settle();
-          else settle(this.#channel === channel ? new RejectedError(exchange, routingKey) : this.#lost());
+          else settle(isRefusal(error) ? new RejectedError(exchange, routingKey) : this.#lost());
         });
       } catch (cause) {
         settle(new CarrierAwayError('RabbitMQ closed the channel', retryDelay, cause));
@@ -155,6 +155,14 @@ export class ConfirmingPublisher implements ConnectionUser {
   #lost(): CarrierAwayError {
     return new CarrierAwayError('the connection to RabbitMQ broke', this.#options.retryDelay);
   }
+}
+
+/**
+ * Whether the broker refused a message. The library calls back with an error also for what was under way when a channel
+ * closed, before it says that it did; its text alone tells one from the other.
+ */
+function isRefusal(error: unknown): boolean {
+  return error instanceof Error && error.message === 'message nacked';
 }
 
 function publishOptions(publication: Publication, tag: string): Options.Publish {

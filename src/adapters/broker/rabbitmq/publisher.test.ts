@@ -1,0 +1,80 @@
+import { EventEmitter } from 'node:events';
+import type { ChannelModel } from 'amqplib';
+import { beforeEach, expect, test } from 'vitest';
+import { StatusCode } from '../../../domain/status-code.ts';
+import { CarrierAwayError } from '../../../ports/broker.ts';
+import { ConfirmingPublisher, type Publication, RejectedError } from './publisher.ts';
+
+type Confirm = (error: Error | null) => void;
+
+/** A channel that confirms when the test says so, and closes as the library does: unconfirmed messages first. */
+class FakeChannel extends EventEmitter {
+  readonly confirms: Confirm[] = [];
+
+  publish(_exchange: string, _routingKey: string, _body: Buffer, _options: object, confirm: Confirm): boolean {
+    this.confirms.push(confirm);
+    return true;
+  }
+
+  break(): void {
+    for (const confirm of this.confirms.splice(0)) confirm(new Error('channel closed'));
+    this.emit('close');
+  }
+}
+
+const PUBLICATION: Publication = {
+  exchange: 'warren.work',
+  routingKey: 'warren.work..',
+  body: new Uint8Array(0),
+  mandatory: true,
+  persistent: true,
+};
+
+let channels: FakeChannel[];
+let publisher: ConfirmingPublisher;
+let blocked: string | undefined;
+
+beforeEach(async () => {
+  channels = [];
+  blocked = undefined;
+  publisher = new ConfirmingPublisher({ maxUnconfirmed: 10, retryDelay: 1_000, blocked: () => blocked });
+  const createConfirmChannel = () => {
+    const channel = new FakeChannel();
+    channels.push(channel);
+    return Promise.resolve(channel);
+  };
+  await publisher.connected({ createConfirmChannel } as unknown as ChannelModel);
+});
+
+test('a message that was refused says so', async () => {
+  const published = publisher.publish(PUBLICATION);
+  channels[0]?.confirms[0]?.(new Error('message nacked'));
+  await expect(published).rejects.toThrow(RejectedError);
+});
+
+test('a message under way when the channel broke was not refused: nobody knows what became of it', async () => {
+  const published = publisher.publish(PUBLICATION);
+  channels[0]?.break();
+  await expect(published).rejects.toThrow(CarrierAwayError);
+  await expect(published).rejects.toMatchObject({ code: StatusCode.UNAVAILABLE, details: [{ kind: 'retry-info' }] });
+});
+
+test('after a channel that broke the next one publishes', async () => {
+  channels[0]?.break();
+  await expect.poll(() => channels.length).toBe(2);
+  const published = publisher.publish(PUBLICATION);
+  channels[1]?.confirms[0]?.(null);
+  await expect(published).resolves.toBeUndefined();
+});
+
+test('without a connection a message waits for nothing', async () => {
+  publisher.disconnected();
+  await expect(publisher.publish(PUBLICATION)).rejects.toThrow(CarrierAwayError);
+});
+
+test('a broker with an alarm is not away: it takes nothing', async () => {
+  blocked = 'low on disk';
+  const published = publisher.publish(PUBLICATION);
+  await expect(published).rejects.toThrow('low on disk');
+  await expect(published).rejects.not.toThrow(CarrierAwayError);
+});
