@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { StatusCode } from '../domain/status-code.ts';
 import type { LogStreamStore } from './log-stream-store.ts';
@@ -97,6 +98,31 @@ export function describeLogStreamStore(name: string, create: () => Promise<LogSt
       await fixture.store.append(key, at(0, data.subarray(0, 10)), signal);
       expect(await fixture.store.append(key, at(4, data.subarray(4)), signal)).toMatchObject({ size: 23 });
       expect(await textOf(fixture.store, key)).toBe(data.toString());
+    });
+
+    test('whatever is written, in whatever pieces and however often, each byte stands once at its place', async () => {
+      await using fixture = await create();
+      const [key = ''] = fixture.keys(1);
+      const whole = Buffer.from(Array.from({ length: 400 }, (_, i) => (i * 7) % 256));
+      const pieces = fc.array(fc.tuple(fc.nat(400), fc.nat(120)), { maxLength: 12 });
+      let size = 0;
+      await fc.assert(
+        fc.asyncProperty(pieces, async (all) => {
+          for (const [offset, length] of all) {
+            const piece = whole.subarray(offset, offset + length);
+            const isGap = offset > size;
+            if (!isGap) size = Math.max(size, offset + piece.byteLength);
+            const outcome = await fixture.store
+              .append(key, at(offset, piece), signal)
+              .catch((thrown: unknown) => thrown);
+            expect(outcome).toMatchObject(isGap ? { code: StatusCode.OUT_OF_RANGE } : { size, finished: false });
+            const read = await fixture.other.read(key, Math.min(offset, size), length, signal);
+            const expected = whole.subarray(Math.min(offset, size), Math.min(Math.min(offset, size) + length, size));
+            expect(Buffer.from(read?.data ?? [])).toEqual(expected);
+          }
+        }),
+        { numRuns: 20 },
+      );
     });
 
     test('a write behind the end gives OUT_OF_RANGE and leaves nothing', async () => {

@@ -171,6 +171,18 @@ describe('LiveLogs', () => {
     expect(stream.text).toBe('one');
   });
 
+  test('closing gives up what is unsent at once', async () => {
+    stream.reader.resolve();
+    writeFileSync(file, 'one');
+    await eventually(() => stream.text).toBe('one');
+    stream.write = (_name, _offset, _data, _finish, signal) => raceSignal(new Promise(() => {}), signal);
+    appendFileSync(file, 'two');
+    log.end();
+    logs.close();
+    await logs.settled();
+    expect(stream).toMatchObject({ text: 'one', finished: false });
+  });
+
   test('last words that nobody takes are given up after five seconds', async () => {
     stream.reader.resolve();
     writeFileSync(file, 'one');

@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { StatusCode } from '../domain/status-code.ts';
 import { isInfrastructureCode, StatusError } from '../domain/status-error.ts';
+import { linkSignals } from '../lib/abort.ts';
 import { type Clock, sleep } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { LogStreamClient } from '../ports/log-stream-client.ts';
@@ -49,6 +50,7 @@ export class LiveLogs {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #unsettled = new Set<Promise<void>>();
+  readonly #closed = new AbortController();
 
   constructor(client: LogStreamClient, clock: Clock, logger: Logger) {
     this.#client = client;
@@ -59,7 +61,7 @@ export class LiveLogs {
   /** Follows files that are about to be written. */
   follow(sources: readonly Source[]): LiveLog {
     const over = new AbortController();
-    const patience = new AbortController();
+    const patience = linkSignals(this.#closed.signal);
     const timer = this.#clock.setTimer(FIRST_LOOK_MILLISECONDS, () => {
       for (const source of sources) this.#begin(source, over.signal, patience.signal);
     });
@@ -70,6 +72,11 @@ export class LiveLogs {
         this.#clock.setTimer(LAST_WORDS_MILLISECONDS, () => patience.abort());
       },
     };
+  }
+
+  /** What is still unsent stays so. */
+  close(): void {
+    this.#closed.abort();
   }
 
   /** Resolves once nothing more is sent. */

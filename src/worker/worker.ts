@@ -78,6 +78,7 @@ export class Worker implements Service {
   readonly #logger: Logger;
   readonly #cache: FileCache;
   readonly #folders: WorkFolders;
+  readonly #liveLogs: LiveLogs;
   readonly #executor: LocalExecutor;
   readonly #leases: HeldLeases;
   readonly #session: BotSession;
@@ -93,7 +94,7 @@ export class Worker implements Service {
     const capacity = options.slots + options.prefetch;
     const slots = new Semaphore(options.slots);
     const stager = new InputStager(new DirectoryReader(blobs), this.#cache);
-    const liveLogs = new LiveLogs(ports.logStreams, clock, logger);
+    this.#liveLogs = new LiveLogs(ports.logStreams, clock, logger);
     this.#executor = new LocalExecutor(
       blobs,
       stager,
@@ -103,7 +104,7 @@ export class Worker implements Service {
       slots,
       options.limits,
       logger,
-      liveLogs,
+      this.#liveLogs,
     );
     const leaseRunner = new LeaseRunner(this.#executor, blobs, clock, options.botId, logger);
     this.#leases = new HeldLeases(leaseRunner, capacity, clock, logger);
@@ -144,7 +145,10 @@ export class Worker implements Service {
 
   async stop(force: AbortSignal): Promise<void> {
     this.#session.drain();
-    const kill = () => this.#kill.abort(force.reason);
+    const kill = () => {
+      this.#kill.abort(force.reason);
+      this.#liveLogs.close();
+    };
     if (force.aborted) kill();
     else force.addEventListener('abort', kill, { once: true });
     try {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import {
+  ExecuteOperationMetadata,
   ExecutionService,
   WaitExecutionRequest,
 } from '../../src/proto/build/bazel/remote/execution/v2/remote_execution.ts';
@@ -10,7 +11,7 @@ import { RabbitmqServer } from '../support/rabbitmq-server.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { type RunningServer, startServe } from '../support/serve.ts';
 import { active, completed, SimulatedBot } from '../support/simulated-bot.ts';
-import { ExecutionStream, Tenant } from '../support/tenant.ts';
+import { ExecutionStream, Stage, Tenant } from '../support/tenant.ts';
 import { removeFolder, temporaryFolder } from '../support/throwaway-process.ts';
 import { WireClient } from '../support/wire-client.ts';
 
@@ -131,6 +132,31 @@ describe('kill -9 of a replica', () => {
     await waiting.next();
     await bot(other).serveOne({ exitCode: 3 });
     expect((await waiting.finish()).result?.exitCode).toBe(3);
+  });
+
+  test('at which a log is written and read: both go on at the other', async () => {
+    const [one, two] = [await startReplica('one'), await startReplica('two')];
+    const [dying, other] = [tenantOf(one), tenantOf(two)];
+    const { action, bot } = ownPlatform();
+    const prepared = await dying.prepare({ action });
+    const execution = dying.execute(prepared.action.digest);
+    const worker = bot(dying);
+    const lease = await worker.nextLease();
+    const { trailers } = await worker.updateWithTrailers([active(lease)]);
+    const [encoded] = trailers.get('executeoperationmetadata-bin') as Buffer[];
+    const resourceName = ExecuteOperationMetadata.decode(encoded ?? Buffer.alloc(0)).stdoutStreamName;
+    const { metadata, operation } = await execution.until(Stage.EXECUTING);
+    await dying.write({ resourceName, data: Buffer.from('begun ') });
+    await one.kill();
+    const waiting = waitExecution(other, operation.name);
+    await waiting.next();
+    const reading = other.read(metadata.stdoutStreamName);
+    const { committedSize } = await other.queryWriteStatus(resourceName);
+    expect(committedSize).toBe(6n);
+    await other.write({ resourceName, writeOffset: committedSize, data: Buffer.from('done'), finishWrite: true });
+    expect((await reading).toString()).toBe('begun done');
+    await worker.at(other.client).update([completed(lease)]);
+    await waiting.finish();
   });
 });
 
