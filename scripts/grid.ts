@@ -19,12 +19,14 @@ const grid = await ComposeGrid.start({ onProgress: say }, stop.signal).catch((ca
 });
 
 const endpoint = `grpc://${await grid.endpoint()}`;
+const consolePort = await grid.service('execution-1').portOf(8080);
 const management = await grid.service('rabbitmq').portOf(15_672);
 process.stdout.write(`
 The grid is up at ${endpoint}
 
   Bazel:     bazel build --remote_executor=${endpoint} //...
   warren:    ./warren exec --remote ${endpoint} -- uname -a
+  Console:   http://127.0.0.1:${consolePort}
   RabbitMQ:  http://127.0.0.1:${management} (user warren, password ${process.env['RABBITMQ_PASSWORD'] ?? 'warren'})
 
 ${[...grid.services.values()].map(({ name, pid }) => `  ${name.padEnd(14)} pid ${pid}`).join('\n')}

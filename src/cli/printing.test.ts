@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { fieldLines, formatDuration, printable, tableLines } from './printing.ts';
+import { fieldLines, printable, tableLines } from './printing.ts';
 import { styleFor } from './style.ts';
 
 const terminal = { write: (): unknown => true, isTTY: true };
@@ -22,16 +22,6 @@ test('fields without value are left out', () => {
       ['empty', ''],
     ]),
   ).toEqual(['name  x']);
-});
-
-test.each([
-  [0.25, '0.3 ms'],
-  [12.4, '12 ms'],
-  [3_400, '3.4 s'],
-  [125_000, '2 min 5 s'],
-  [3_720_000, '1 h 2 min'],
-])('%d ms is written %s', (milliseconds, text) => {
-  expect(formatDuration(milliseconds)).toBe(text);
 });
 
 test('text from elsewhere cannot steer the terminal', () => {

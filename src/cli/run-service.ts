@@ -1,7 +1,7 @@
 import { ReplicaProcessFailedError } from '../compose/replica-processes.ts';
+import { AddressInUseError } from '../lib/address-in-use-error.ts';
 import { DirectoryLockedError } from '../lib/directory-lock.ts';
 import type { Service } from '../lib/lifecycle.ts';
-import { AddressInUseError } from '../server/rpc-server.ts';
 import type { CommandContext } from './command-context.ts';
 import { CommandFailure, ExitCode } from './exit-codes.ts';
 

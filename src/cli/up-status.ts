@@ -22,7 +22,7 @@ function storageOf(grid: EmbeddedGrid): string {
 }
 
 /** How to use the grid: endpoint, and flags that can be pasted. */
-export function usage(port: number, instance: string): string {
+export function usage({ port, consolePort }: Pick<EmbeddedGrid, 'port' | 'consolePort'>, instance: string): string {
   const endpoint = `grpc://127.0.0.1:${port}`;
   const bazelInstance = instance === '' ? '' : ` --remote_instance_name=${instance}`;
   const reccInstance = instance === '' ? '' : ` RECC_INSTANCE=${instance}`;
@@ -32,7 +32,7 @@ Warren is up at ${endpoint}
   Bazel:  bazel build --remote_executor=${endpoint}${bazelInstance} //...
   RECC:   RECC_SERVER=127.0.0.1:${port} RECC_FORCE_REMOTE=1${reccInstance} recc /usr/bin/gcc -c hello.c -o hello.o
   Cache alone, actions run by Bazel:  --remote_cache=${endpoint}
-
+${consolePort === undefined ? '' : `  Console, in a browser:  http://127.0.0.1:${consolePort}\n`}
 Ctrl-C stops it and lets running actions finish; a second Ctrl-C stops it at once.
 `;
 }

@@ -2,7 +2,7 @@ import type { JobState } from '../domain/job.ts';
 import type { BuildLabels } from '../domain/work.ts';
 import type { JobEventMessage } from '../ports/broker.ts';
 import type { CallOutcome } from '../server/call-observer.ts';
-import type { ReplicaObserver } from './replica.ts';
+import type { ReplicaObserver } from './replica-observer.ts';
 
 const FINISHED: ReadonlySet<JobState> = new Set(['completed', 'cancelled', 'expired', 'failed']);
 
@@ -55,6 +55,12 @@ export class Activity implements ReplicaObserver {
     this.#lookups += 1;
     if (hit) this.#hits += 1;
   }
+
+  deadLettered(): void {}
+
+  blobCalled(): void {}
+
+  blobsEvicted(): void {}
 
   jobChanged(event: JobEventMessage): void {
     if (event.state === 'completed') this.#executed += 1;

@@ -30,6 +30,8 @@ export interface StorageDependencies {
   readonly ids: IdGenerator;
   readonly logger: Logger;
   readonly random: Random;
+  /** Hears how many blobs made room for others on this machine, and of how many bytes. Must not throw. */
+  readonly onEvicted?: ((blobs: number, bytes: number) => void) | undefined;
 }
 
 /** An opened store of blobs, with all that it is put together from. */
@@ -114,7 +116,7 @@ async function assemble(
     }
     case 'memory': {
       const maximumBytes = configuration.maximumSizeBytes;
-      const blobs = new MemoryBlobStore(maximumBytes);
+      const blobs = new MemoryBlobStore(maximumBytes, dependencies.onEvicted);
       return { blobs, listing: blobs, maximumBytes, storedBytes: () => blobs.storedBytes };
     }
     case 'redis': {

@@ -10,6 +10,8 @@ import { type ProgramCommand, WorkerProcess } from './worker-process.ts';
 export interface EmbeddedGrid extends Service {
   /** What it listens on, once started. */
   readonly port: number;
+  /** Where its console listens, once started; undefined where there is none. */
+  readonly consolePort: number | undefined;
   readonly activity: Activity;
   storedBytes(): number;
   readonly maximumBytes: number;
@@ -56,6 +58,9 @@ export async function composeEmbeddedGrid(
     stop: (force) => group.stop(force),
     get port() {
       return replica.port;
+    },
+    get consolePort() {
+      return replica.consolePort;
     },
     activity,
     storedBytes: () => replica.storedBytes(),

@@ -1,5 +1,6 @@
 import type { ReplicaConfiguration } from '../config/replica-configuration.ts';
 import type { MaintainedStore } from '../ports/store-maintenance.ts';
+import { Activity } from './activity.ts';
 import type { StorageDependencies } from './blob-storage.ts';
 import { openStorageBackend } from './storage-backend.ts';
 
@@ -15,7 +16,7 @@ export async function openOfflineStores(
   dependencies: StorageDependencies,
   signal: AbortSignal,
 ): Promise<OfflineStores> {
-  const observer = { actionCacheLookup: () => {} };
+  const observer = new Activity();
   const storesAlone = { ...configuration, roles: [] };
   const storage = await openStorageBackend(storesAlone, dependencies, observer, signal);
   return { maintained: storage.maintained, close: () => storage.close(new AbortController().signal) };

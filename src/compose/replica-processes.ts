@@ -7,6 +7,14 @@ import type { Random } from '../lib/ids.ts';
 import type { Service } from '../lib/lifecycle.ts';
 import type { Logger } from '../lib/log.ts';
 import { type EndMessage, isMessage } from '../lib/peer-process.ts';
+import {
+  type AllMetricsAnswer,
+  type AllMetricsWanted,
+  METRICS_PATIENCE_MS,
+  type MetricsAnswer,
+  type MetricsWanted,
+  type ProcessMetrics,
+} from './metrics-exchange.ts';
 
 /** A process of the group asks for its configuration. */
 export interface HelloMessage {
@@ -76,14 +84,17 @@ export class ReplicaProcesses implements Service {
   readonly name = 'server processes';
   readonly #options: ReplicaProcessesOptions;
   readonly #members: Member[];
+  readonly #metrics: MetricsCollector;
   #addresses: Addresses;
 
   constructor(options: ReplicaProcessesOptions) {
     this.#options = options;
     this.#addresses = options.addresses;
     this.#members = Array.from({ length: options.count }, (_, index) => {
-      return new Member(index + 1, options, () => options.configuration(this.#addresses));
+      const configuration = () => options.configuration(this.#addresses);
+      return new Member(index + 1, options, configuration, (message, worker) => this.#receive(message, worker));
     });
+    this.#metrics = new MetricsCollector(options.clock);
   }
 
   /** The addresses; their ports are known once started. */
@@ -116,6 +127,48 @@ export class ReplicaProcesses implements Service {
   async stop(force: AbortSignal): Promise<void> {
     await Promise.all(this.#members.map((each) => each.stop(force)));
   }
+
+  #receive(message: unknown, worker: Worker): void {
+    if (isMessage(message, 'metrics')) this.#metrics.take(message as MetricsAnswer);
+    else if (isMessage(message, 'all-metrics-wanted')) {
+      void this.#metrics.collect(message as AllMetricsWanted, worker, this.#members);
+    }
+  }
+}
+
+/** Collects the metrics of all processes for the one that was asked for them. */
+class MetricsCollector {
+  readonly #clock: Clock;
+  readonly #collections = new Map<number, { readonly answers: ProcessMetrics[]; readonly add: () => void }>();
+  #last = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  async collect({ id: asked }: AllMetricsWanted, asker: Worker, members: readonly Member[]): Promise<void> {
+    this.#last += 1;
+    const id = this.#last;
+    const complete = new Deferred<void>();
+    const workers = members.map(({ worker }) => worker).filter((worker) => worker !== undefined);
+    const answers: ProcessMetrics[] = [];
+    const add = () => {
+      if (answers.length === workers.length) complete.resolve();
+    };
+    this.#collections.set(id, { answers, add });
+    const timer = this.#clock.setTimer(METRICS_PATIENCE_MS, () => complete.resolve());
+    for (const worker of workers) send(worker, { kind: 'metrics-wanted', id });
+    await complete.promise;
+    timer.cancel();
+    this.#collections.delete(id);
+    send(asker, { kind: 'all-metrics', id: asked, metrics: answers });
+  }
+
+  take({ id, metrics }: MetricsAnswer): void {
+    const collection = this.#collections.get(id);
+    collection?.answers.push(metrics);
+    collection?.add();
+  }
 }
 
 /** One of the processes, and those that take its place. */
@@ -123,6 +176,7 @@ class Member {
   readonly #number: number;
   readonly #options: ReplicaProcessesOptions;
   readonly #configuration: () => unknown;
+  readonly #receive: (message: unknown, worker: Worker) => void;
   #worker: Worker | undefined;
   #exited: Promise<void> = Promise.resolve();
   #restart: Timer | undefined;
@@ -130,10 +184,22 @@ class Member {
   #hasServed = false;
   #stopping = false;
 
-  constructor(number: number, options: ReplicaProcessesOptions, configuration: () => unknown) {
+  /** @param receive gets the messages that are not about its start. */
+  constructor(
+    number: number,
+    options: ReplicaProcessesOptions,
+    configuration: () => unknown,
+    receive: (message: unknown, worker: Worker) => void,
+  ) {
     this.#number = number;
     this.#options = options;
     this.#configuration = configuration;
+    this.#receive = receive;
+  }
+
+  /** The process that runs now. */
+  get worker(): Worker | undefined {
+    return this.#worker;
   }
 
   start(): Promise<void> {
@@ -149,7 +215,7 @@ class Member {
       else if (isMessage(message, 'serving')) {
         this.#hasServed = true;
         serving.resolve();
-      }
+      } else this.#receive(message, worker);
     });
     // A process that is gone has no use for what was still to be said to it.
     worker.on('error', () => {});
@@ -183,12 +249,7 @@ class Member {
   }
 
   #tell(worker: Worker): void {
-    const message: ConfigurationMessage = {
-      kind: 'configuration',
-      value: this.#configuration(),
-      process: this.#number,
-    };
-    worker.send(message);
+    send(worker, { kind: 'configuration', value: this.#configuration(), process: this.#number });
   }
 
   #onEnd(how: string): void {
@@ -204,7 +265,7 @@ class Member {
   }
 }
 
-function send(worker: Worker, message: EndMessage): void {
+function send(worker: Worker, message: EndMessage | MetricsWanted | AllMetricsAnswer | ConfigurationMessage): void {
   if (worker.isConnected()) worker.send(message);
 }
 

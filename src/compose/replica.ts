@@ -1,6 +1,7 @@
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
 import type { ReplicaConfiguration } from '../config/replica-configuration.ts';
 import type { ServerConfiguration } from '../config/server-schema.ts';
+import { Metrics } from '../console/metrics.ts';
 import type { Compressor } from '../domain/compressor.ts';
 import { brotli } from '../lib/brotli.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -10,15 +11,15 @@ import type { IdGenerator, Random } from '../lib/ids.ts';
 import { type Service, ServiceGroup } from '../lib/lifecycle.ts';
 import type { Logger } from '../lib/log.ts';
 import { loadZstd } from '../lib/zstd.ts';
-import type { JobEventMessage } from '../ports/broker.ts';
 import type { JobCounts } from '../ports/job-store.ts';
 import { HealthService } from '../proto/grpc/health/v1/health.ts';
-import type { CallObserver } from '../server/call-observer.ts';
 import { Health } from '../server/health.ts';
 import { addReflection } from '../server/reflection.ts';
 import { RpcServer, type RpcServerOptions } from '../server/rpc-server.ts';
 import { LogStreamNames } from '../services/log-stream-names.ts';
-import type { ActionCacheObserver } from './observed-action-results.ts';
+import { composeConsole } from './console.ts';
+import type { MetricsExchange } from './metrics-exchange.ts';
+import { combineObservers, type ReplicaObserver } from './replica-observer.ts';
 import { composeScheduling } from './scheduling.ts';
 import { servicesOfRoles } from './served-services.ts';
 import { openStorageBackend } from './storage-backend.ts';
@@ -30,17 +31,16 @@ export interface ReplicaDependencies {
   readonly random: Random;
   readonly logger: Logger;
   readonly observer: ReplicaObserver;
-}
-
-/** Hears of all that happens in a replica. Must not throw. */
-export interface ReplicaObserver extends CallObserver, ActionCacheObserver {
-  jobChanged(event: JobEventMessage): void;
+  /** Where several processes share the port. */
+  readonly metricsExchange?: MetricsExchange | undefined;
 }
 
 /** One server process with the roles of its configuration. Stopping it drains it. */
 export interface Replica extends Service {
   /** What it listens on, once started. */
   readonly port: number;
+  /** Where the console listens, once started; undefined where there is none. */
+  readonly consolePort: number | undefined;
   /** Bytes of blobs stored now on this machine, of at most `maximumBytes`. */
   storedBytes(): number;
   readonly maximumBytes: number;
@@ -61,12 +61,14 @@ export async function composeReplica(
   dependencies: ReplicaDependencies,
   signal: AbortSignal,
 ): Promise<Replica> {
-  const { clock, ids, logger, observer } = dependencies;
+  const { clock, ids, logger } = dependencies;
+  const metrics = configuration.console === undefined ? undefined : new Metrics();
+  const observer = metrics === undefined ? dependencies.observer : combineObservers([dependencies.observer, metrics]);
   // What it prints to the console, past any log, is in the errors that it gives us, too.
   setLogVerbosity(logVerbosity.NONE);
   const storage = await openStorageBackend(configuration, dependencies, observer, signal);
   const { instances, assets, maintained } = storage;
-  const scheduling = await composeScheduling(configuration, dependencies, (event) => observer.jobChanged(event));
+  const scheduling = await composeScheduling(configuration, dependencies, observer);
   const { scheduler, logStreams } = scheduling;
   const logStreamNames = new LogStreamNames({ store: logStreams, ids, clock, logger });
   const compressions = await loadCompressions();
@@ -88,7 +90,23 @@ export async function composeReplica(
   for (const each of served) each.register(server);
   server.register(HealthService, health);
   addReflection(server, [...names, 'grpc.health.v1.Health'], logger);
+  const console =
+    configuration.console === undefined || metrics === undefined
+      ? undefined
+      : composeConsole(configuration.console, {
+          roles: configuration.roles,
+          scheduler,
+          storage,
+          connections: scheduling.connections,
+          metrics,
+          exchange: dependencies.metricsExchange,
+          isReady: () => health.isServing,
+          clock,
+          logger,
+        });
   const group = new ServiceGroup('replica', [
+    // From the first to the last moment, so that whoever looks sees it start and drain.
+    ...(console === undefined ? [] : [console]),
     ...scheduling.services,
     ...(assets?.services ?? []),
     logStreamNames,
@@ -109,6 +127,9 @@ export async function composeReplica(
     },
     get port() {
       return server.port;
+    },
+    get consolePort() {
+      return console?.port;
     },
     storedBytes: () => storage.storedBytes(),
     maximumBytes: storage.maximumBytes,

@@ -1,4 +1,5 @@
 import { InProcessBroker } from '../adapters/broker/in-process/in-process-broker.ts';
+import { type BrokerObserver, ObservedBroker } from '../adapters/broker/observed-broker.ts';
 import { RabbitmqBroker } from '../adapters/broker/rabbitmq/rabbitmq-broker.ts';
 import { brokerConnectionOptions, workQueueOptions } from '../adapters/broker/rabbitmq/rabbitmq-configuration.ts';
 import { InProcessLogStreamStore } from '../adapters/log-stream/in-process/in-process-log-stream-store.ts';
@@ -18,7 +19,7 @@ import type { IdGenerator, Random } from '../lib/ids.ts';
 import type { Service } from '../lib/lifecycle.ts';
 import type { Logger } from '../lib/log.ts';
 import type { BotSessionStore } from '../ports/bot-session-store.ts';
-import type { Broker, JobEventMessage } from '../ports/broker.ts';
+import type { Broker } from '../ports/broker.ts';
 import type { JobStore } from '../ports/job-store.ts';
 import type { LogStreamStore } from '../ports/log-stream-store.ts';
 import { createScheduler, type Scheduler } from '../scheduling/scheduler.ts';
@@ -38,6 +39,15 @@ export interface SchedulingBackend {
   readonly logStreams: LogStreamStore;
   /** In the order in which they start. */
   readonly services: readonly Service[];
+  /** To what is outside of this process, by name. */
+  readonly connections: readonly Connection[];
+}
+
+/** A connection to a service that replicas share. */
+export interface Connection {
+  readonly name: 'redis' | 'rabbitmq';
+  /** Whether it can be used now. */
+  ready(): boolean;
 }
 
 /** What jobs, bots and work are kept in. */
@@ -47,50 +57,49 @@ interface Foundation {
   readonly broker: Broker;
   readonly logStreams: LogStreamStore;
   readonly services: readonly Service[];
+  readonly connections: readonly Connection[];
 }
 
 /**
  * Puts scheduling together: on Redis and RabbitMQ, which replicas share, or on what this one process holds, where jobs
  * and queues live as long as it does.
  *
- * @param onJobEvent hears of every change of a job in a farm of one process; others have the event tap.
+ * @param observer hears of every change of a job that this replica makes; of the whole farm, where it is all of it.
  */
 export async function composeScheduling(
   configuration: ReplicaConfiguration,
   dependencies: SchedulingDependencies,
-  onJobEvent: (event: JobEventMessage) => void,
+  observer: BrokerObserver,
 ): Promise<SchedulingBackend> {
   const { clock, ids, logger } = dependencies;
   const replicaId = ids.uuid();
-  const { services, logStreams, ...foundation } = await layFoundation(
+  const { services, connections, broker, logStreams, ...stores } = await layFoundation(
     configuration,
     dependencies,
     replicaId,
-    onJobEvent,
   );
   const settings = schedulingSettings(configuration.scheduling);
-  const scheduler = createScheduler({ ...foundation, clock, ids, logger, replicaId, settings });
-  return { scheduler, logStreams, services: [...services, scheduler.service] };
+  const observed = new ObservedBroker(broker, observer);
+  const scheduler = createScheduler({ ...stores, broker: observed, clock, ids, logger, replicaId, settings });
+  return { scheduler, logStreams, services: [...services, scheduler.service], connections };
 }
 
 async function layFoundation(
   configuration: ReplicaConfiguration,
   dependencies: SchedulingDependencies,
   replicaId: string,
-  onJobEvent: (event: JobEventMessage) => void,
 ): Promise<Foundation> {
   const { redis, rabbitmq } = configuration;
   const { clock, random, logger } = dependencies;
   const limits = logStreamLimits(configuration.logStreams);
   if (redis === undefined || rabbitmq === undefined) {
-    const broker = new InProcessBroker();
-    broker.onEvent(onJobEvent);
     return {
       jobs: new InProcessJobStore({ clock }),
       sessions: new InProcessBotSessionStore({ clock }),
-      broker,
+      broker: new InProcessBroker(),
       logStreams: new InProcessLogStreamStore(clock, limits),
       services: [],
+      connections: [],
     };
   }
   const connectionName = `warren ${replicaId}`;
@@ -133,6 +142,10 @@ async function layFoundation(
     broker,
     logStreams,
     services: [connection, broker, logStreams],
+    connections: [
+      { name: 'redis', ready: () => connection.ready },
+      { name: 'rabbitmq', ready: () => broker.ready },
+    ],
   };
 }
 

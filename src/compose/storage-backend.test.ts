@@ -9,6 +9,7 @@ import { RandomIdGenerator } from '../lib/ids.ts';
 import { silentLogger } from '../lib/log.ts';
 import { someBytes } from '../ports/blob-store.suite.ts';
 import { ActionResult } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
+import { Activity } from './activity.ts';
 import { openStorageBackend, type StorageBackend } from './storage-backend.ts';
 
 const signal = new AbortController().signal;
@@ -33,7 +34,7 @@ afterEach(async () => {
 });
 
 async function open(configuration: object): Promise<StorageBackend> {
-  const observer = { actionCacheLookup: () => {} };
+  const observer = new Activity();
   storage = await openStorageBackend(replicaSchema.parse(configuration), dependencies, observer, signal);
   return storage;
 }

@@ -1,3 +1,4 @@
+import { ObservedBlobStore } from '../adapters/blob/observed-blob-store.ts';
 import { ResumableUploads } from '../adapters/upload/resumable-uploads.ts';
 import { type ActionCacheConfiguration, keepsResults } from '../config/action-cache-schema.ts';
 import type { BlobStoreConfiguration } from '../config/blob-storage-schema.ts';
@@ -9,6 +10,7 @@ import { type OpenedActionCache, openActionCache } from './action-cache-storage.
 import { type AssetBackend, openAssets } from './assets.ts';
 import { type OpenedBlobStore, openBlobStore, type StorageDependencies } from './blob-storage.ts';
 import { type ActionCacheObserver, ObservedActionResults } from './observed-action-results.ts';
+import type { StorageObserver } from './replica-observer.ts';
 
 /** The storage of one replica, opened, as its instances see it. */
 export interface StorageBackend {
@@ -33,10 +35,10 @@ interface BlobStorage extends OpenedBlobStore {
 export async function openStorageBackend(
   configuration: ReplicaConfiguration,
   dependencies: StorageDependencies,
-  actionCacheObserver: ActionCacheObserver,
+  observer: ActionCacheObserver & StorageObserver,
   signal: AbortSignal,
 ): Promise<StorageBackend> {
-  const opening = new StorageOpening(configuration, dependencies, signal);
+  const opening = new StorageOpening(configuration, dependencies, observer, signal);
   try {
     const sharedBlobs = await opening.blobs(configuration.blobs, ['blobs']);
     const sharedResults = await opening.actionCache(configuration.actionCache, ['actionCache']);
@@ -55,7 +57,7 @@ export async function openStorageBackend(
         uploads: blobs.uploads,
         actionResults: new ObservedActionResults(
           new CompletenessCheckingActionResults(actionCache.store, blobs.blobs, dependencies.logger),
-          actionCacheObserver,
+          observer,
         ),
         actionCacheUpdateEnabled:
           each.actionCacheUpdates && keepsResults(each.actionCache ?? configuration.actionCache),
@@ -87,12 +89,22 @@ class StorageOpening {
   readonly maintained: MaintainedStore[] = [];
   readonly #configuration: ReplicaConfiguration;
   readonly #dependencies: StorageDependencies;
+  readonly #observer: StorageObserver;
   readonly #signal: AbortSignal;
   readonly #closers: Array<(force: AbortSignal) => Promise<void>> = [];
 
-  constructor(configuration: ReplicaConfiguration, dependencies: StorageDependencies, signal: AbortSignal) {
+  constructor(
+    configuration: ReplicaConfiguration,
+    dependencies: StorageDependencies,
+    observer: StorageObserver,
+    signal: AbortSignal,
+  ) {
     this.#configuration = configuration;
-    this.#dependencies = dependencies;
+    this.#dependencies = {
+      ...dependencies,
+      onEvicted: (blobs, bytes) => observer.blobsEvicted(blobs, bytes),
+    };
+    this.#observer = observer;
     this.#signal = signal;
   }
 
@@ -100,14 +112,19 @@ class StorageOpening {
     const store = await openBlobStore(configuration, path, this.#dependencies, this.#signal);
     this.#closers.push((force) => store.close(force));
     const { expirySeconds, maximumPartialBytes, maximumPartialUploads } = this.#configuration.uploads;
-    const uploads = new ResumableUploads(store.blobs, this.#dependencies.clock, {
+    const { clock } = this.#dependencies;
+    const blobs =
+      this.#configuration.console === undefined
+        ? store.blobs
+        : new ObservedBlobStore(store.blobs, clock, (call) => this.#observer.blobCalled(call));
+    const uploads = new ResumableUploads(blobs, clock, {
       expiryMilliseconds: expirySeconds * 1_000,
       maximumPartialBytes,
       maximumPartialUploads,
     });
     this.#closers.push(() => uploads.close());
     this.maintained.push(...store.maintained);
-    const storage = { ...store, uploads };
+    const storage = { ...store, blobs, uploads };
     this.stores.push(storage);
     return storage;
   }

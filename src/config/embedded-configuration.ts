@@ -11,12 +11,17 @@ export interface EmbeddedOptions {
   readonly port?: number | undefined;
   readonly workers?: number | undefined;
   readonly maxSizeBytes?: number | undefined;
+  readonly consolePort?: number | undefined;
+  /** Whether there is a console. Defaults to true. */
+  readonly console?: boolean;
 }
 
 /** What the machine offers. */
 export interface EmbeddedDefaults {
   readonly cores: number;
   readonly maxSizeBytes: number;
+  /** A port that is free, or 0. Defaults to 0. */
+  readonly consolePort?: number;
 }
 
 /** Share of the room that results of actions get; blobs have the rest. A result is a few hundred bytes. */
@@ -41,6 +46,7 @@ export function embeddedConfiguration(
   const base = {
     // The grid's own worker is there from the start: who asks for what it lacks should hear it soon.
     scheduling: { unservedSeconds: 5 },
+    console: { listen: `127.0.0.1:${defaults.consolePort ?? 0}` },
     blobs: { kind: 'disk', directory: join(dataDirectory, 'blobs'), ...sizeOf(defaults.maxSizeBytes, false) },
     actionCache: {
       kind: 'disk',
@@ -59,9 +65,10 @@ export function embeddedConfiguration(
       hiddenFolders: [dataDirectory],
     },
   };
-  const { port, maxSizeBytes } = options;
+  const { port, maxSizeBytes, consolePort } = options;
   const flags = {
     ...(port === undefined ? {} : { server: { listen: `127.0.0.1:${port}` } }),
+    ...(consolePort === undefined ? {} : { console: { listen: `127.0.0.1:${consolePort}` } }),
     ...(workers === undefined ? {} : { worker: { slots: workers } }),
     ...(maxSizeBytes === undefined
       ? {}
@@ -69,7 +76,8 @@ export function embeddedConfiguration(
   };
   const merged = mergeConfigurations(base, file);
   if (maxSizeBytes !== undefined) checkSizeFits(source, merged);
-  return checkConfiguration(source, mergeConfigurations(merged, flags), gridSchema);
+  const { console, ...withoutConsole } = checkConfiguration(source, mergeConfigurations(merged, flags), gridSchema);
+  return options.console !== false ? { ...withoutConsole, console } : withoutConsole;
 }
 
 /** A size on the command line can only be that of one store. */

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { type ActionCacheConfiguration, partsOfActionCache } from './action-cache-schema.ts';
+import { defaultAssets } from './assets-schema.ts';
 import { type BlobStoreConfiguration, partsOf } from './blob-storage-schema.ts';
 
 /** What of a configuration decides whether several processes can serve it together. */
@@ -10,6 +11,7 @@ interface ProcessesConfiguration {
   readonly rabbitmq?: unknown;
   readonly blobs: BlobStoreConfiguration;
   readonly actionCache: ActionCacheConfiguration;
+  readonly assets?: { readonly kind: string } | undefined;
   readonly instances: ReadonlyArray<{
     readonly blobs?: BlobStoreConfiguration | undefined;
     readonly actionCache?: ActionCacheConfiguration | undefined;
@@ -22,11 +24,11 @@ interface Unshared {
 }
 
 /** The roles that need nothing but storage. */
-const STORAGE_ROLES: readonly string[] = ['cas', 'action-cache'];
+const STORAGE_ROLES: readonly string[] = ['cas', 'action-cache', 'asset'];
 
 /** Refuses what only one process can have where there are to be several: each would see a farm of its own. */
 export function checkProcesses(context: z.core.ParsePayload<ProcessesConfiguration>): void {
-  const { processes, roles, redis, rabbitmq, instances } = context.value;
+  const { processes, roles, redis, rabbitmq, assets, instances } = context.value;
   if (processes === 1) return;
   const refuse = (path: readonly PropertyKey[], message: string) =>
     context.issues.push({ code: 'custom', input: undefined, path: [...path], message });
@@ -42,6 +44,10 @@ export function checkProcesses(context: z.core.ParsePayload<ProcessesConfigurati
     ...unsharedStorage(context.value, []),
     ...instances.flatMap((each, index) => unsharedStorage(each, ['instances', index])),
   ];
+  const assetsKind = assets?.kind ?? defaultAssets(redis !== undefined).kind;
+  if (roles.includes('asset') && isOfOneProcess(assetsKind)) {
+    unshared.push({ path: ['assets', 'kind'], kind: assetsKind });
+  }
   for (const { path, kind } of unshared) {
     refuse(
       path,

@@ -88,7 +88,13 @@ describe('the configuration of a replica', () => {
     const disk = { kind: 'disk', directory: '/data/a' };
     const blobs = { kind: 'size-split', small: { kind: 'memory' }, large: { kind: 'verifying', store: disk } };
     const refused = { processes: 2, blobs, actionCache: { kind: 'memory' } };
-    expect(pathsOf(refused)).toEqual(['processes', 'blobs.small.kind', 'blobs.large.store.kind', 'actionCache.kind']);
+    expect(pathsOf(refused)).toEqual([
+      'processes',
+      'blobs.small.kind',
+      'blobs.large.store.kind',
+      'actionCache.kind',
+      'assets.kind',
+    ]);
     expect(pathsOf({ ...refused, processes: 1 })).toEqual([]);
   });
 
@@ -102,7 +108,7 @@ describe('the configuration of a replica', () => {
     const scheduling = { redis: {}, rabbitmq: { addresses: ['rabbitmq:5672'] } };
     expect(pathsOf({ ...shared, ...scheduling })).toEqual([]);
     expect(pathsOf({ ...shared, roles: ['cas', 'action-cache'] })).toEqual([]);
-    expect(pathsOf(shared)).toEqual(['processes']);
+    expect(pathsOf(shared)).toEqual(['processes', 'assets.kind']);
     const writeBack = { ...shared, ...scheduling, blobs: { ...shared.blobs, mode: 'write-back' } };
     expect(pathsOf(writeBack)).toEqual(['blobs.fast.kind']);
   });
@@ -119,7 +125,7 @@ describe('the configuration of a replica', () => {
 });
 
 describe('the embedded configuration', () => {
-  const defaults = { cores: 4, maxSizeBytes: 32 * 1024 ** 3 };
+  const defaults = { cores: 4, maxSizeBytes: 32 * 1024 ** 3, consolePort: 50_052 };
 
   it('lays the file upon what suits the machine, and flags upon the file', () => {
     const file = { worker: { slots: 2, network: true }, server: { listen: '127.0.0.1:1', drainSeconds: 7 } };
@@ -135,6 +141,15 @@ describe('the embedded configuration', () => {
     expect(blobs).toMatchObject({ maximumSizeBytes: 3100 * 1024 ** 2 });
     expect(actionCache).toMatchObject({ maximumSizeBytes: 100 * 1024 ** 2 });
   });
+  it('has a console unless told otherwise, where the command line says before the file', () => {
+    const listen = (file: unknown, options: object) =>
+      embeddedConfiguration('t', file, { dataDirectory: '/data', ...options }, defaults).console?.listen;
+    expect(listen(undefined, {})).toBe('127.0.0.1:50052');
+    expect(listen({ console: { listen: '10.0.0.1:80' } }, {})).toBe('10.0.0.1:80');
+    expect(listen({ console: { listen: '10.0.0.1:80' } }, { consolePort: 81 })).toBe('127.0.0.1:81');
+    expect(listen({ console: { listen: '10.0.0.1:80' } }, { console: false })).toBeUndefined();
+  });
+
   it('refuses one size for a composed store', () => {
     const file = { blobs: { kind: 'read-only', store: { kind: 'memory' } } };
     const options = { dataDirectory: '/data', maxSizeBytes: 1024 ** 3 };

@@ -9,13 +9,23 @@ import { type ActionCacheConfiguration, actionCacheSchema, partsOfActionCache } 
 import { assetsSchema } from './assets-schema.ts';
 import { type BlobStoreConfiguration, blobStoreSchema, partsOf } from './blob-storage-schema.ts';
 import { formatPath } from './configuration-error.ts';
+import { consoleSchema } from './console-schema.ts';
 import { checkProcesses } from './process-checks.ts';
 import { platformSchema, schedulingSchema } from './scheduling-schema.ts';
 import { serverSchema } from './server-schema.ts';
 import { workerShape } from './worker-schema.ts';
 
 /** What a replica may be; it may be several. */
-export const ROLES = ['execution', 'operations', 'bots', 'cas', 'action-cache', 'asset', 'log-stream'] as const;
+export const ROLES = [
+  'execution',
+  'operations',
+  'bots',
+  'cas',
+  'action-cache',
+  'asset',
+  'log-stream',
+  'console',
+] as const;
 
 export type Role = (typeof ROLES)[number];
 
@@ -80,6 +90,7 @@ const replicaShape = {
         'that has the role for it, all replicas name the roles of the farm.',
     ),
   server: serverSchema,
+  console: consoleSchema.optional(),
   instances: z
     .array(instanceSchema)
     .min(1)
@@ -136,11 +147,20 @@ export type GridConfiguration = z.output<typeof gridSchema>;
 const BATCH_OVERHEAD_BYTES = 64 * 1024;
 
 /** What needs RabbitMQ beside Redis where replicas share it; a replica that only stores does not. */
-const SHARING_ROLES: ReadonlySet<Role> = new Set(['execution', 'operations', 'bots', 'log-stream']);
+const SHARING_ROLES: ReadonlySet<Role> = new Set(['execution', 'operations', 'bots', 'log-stream', 'console']);
 
 /** What holds between settings. */
 function checkReplica(context: z.core.ParsePayload<z.output<z.ZodObject<typeof replicaShape>>>): void {
   const { roles, server, limits, instances, blobs, actionCache, assets, redis, rabbitmq } = context.value;
+  if (context.value.console === undefined && roles.every((role) => role === 'console')) {
+    context.issues.push({
+      code: 'custom',
+      input: undefined,
+      path: ['console'],
+      message:
+        'is needed: with the role console alone nothing would be served; `console: {}` listens on 127.0.0.1:50052',
+    });
+  }
   const isSharing = roles.some((role) => SHARING_ROLES.has(role));
   if ((redis === undefined) !== (rabbitmq === undefined) && (isSharing || redis === undefined)) {
     const missing = redis === undefined ? 'redis' : 'rabbitmq';

@@ -259,6 +259,22 @@ export function describeJobStore(name: string, create: () => Promise<JobStoreFix
       expect(await fixture.store.count(signal)).toEqual({ queued: 2, leased: 1, finished: 1 });
     });
 
+    test('a glance shows what waits, and what ended last, the youngest first', async () => {
+      await using fixture = await create();
+      const jobs = Array.from({ length: 4 }, () => submissionOf({ doNotCache: true }));
+      for (const each of jobs) await fixture.store.submit(each, signal);
+      const [waits, runs, endedFirst, endedLast] = jobs.map((each) => each.jobId);
+      await fixture.store.apply(runs ?? '', lease(1), signal);
+      await fixture.store.apply(endedFirst ?? '', { type: 'cancel', reason: 'test' }, signal);
+      await fixture.advance(1_000);
+      await fixture.store.apply(endedLast ?? '', { type: 'cancel', reason: 'test' }, signal);
+      const { queued, finished } = await fixture.store.glance(10, signal);
+      expect(queued.map(({ id }) => id)).toEqual([waits]);
+      expect(finished.map(({ id }) => id)).toEqual([endedLast, endedFirst]);
+      const { finished: fewer } = await fixture.store.glance(1, signal);
+      expect(fewer.map(({ id }) => id)).toEqual([endedLast]);
+    });
+
     test('what waits is told by queue, with its count and its oldest', async () => {
       await using fixture = await create();
       const requirement = createRequirement([{ name: 'ISA', value: 'arm;=%' }]);

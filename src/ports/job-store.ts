@@ -47,6 +47,14 @@ export interface WaitingJobs {
   readonly oldestQueuedAt: number;
 }
 
+/** A few of the jobs, for people. */
+export interface JobGlance {
+  /** Some that wait, in no order. */
+  readonly queued: readonly Job[];
+  /** Some of those that ended last, the youngest first. */
+  readonly finished: readonly Job[];
+}
+
 /**
  * What is true of jobs and operations.
  *
@@ -101,6 +109,9 @@ export interface JobStore {
   list(query: OperationQuery, limit: number, after: SortKey | undefined, signal: AbortSignal): Promise<OperationPage>;
 
   count(signal: AbortSignal): Promise<JobCounts>;
+
+  /** At most `limit` jobs of each kind. Reads a bounded part of the store, however much it holds. */
+  glance(limit: number, signal: AbortSignal): Promise<JobGlance>;
 
   /** What waits, by queue, in no order. An operator's question: it looks at every job that waits. */
   waiting(signal: AbortSignal): Promise<readonly WaitingJobs[]>;

@@ -29,6 +29,14 @@ export interface WorkQueueReport extends WorkQueueName {
   readonly reason: string;
 }
 
+/** Queues and bots at one moment. */
+export interface FarmSurvey {
+  /** In order of instance and requirement. */
+  readonly queues: readonly WorkQueueReport[];
+  readonly bots: readonly BotSession[];
+  readonly drains: readonly DrainPattern[];
+}
+
 /** Sessions read at once. */
 const PAGE = 1_000;
 
@@ -47,6 +55,11 @@ export class WorkQueueOverview {
    * @throws UNAVAILABLE with RetryInfo when store or broker can't be reached.
    */
   async list(instanceName: string | undefined, signal: AbortSignal): Promise<readonly WorkQueueReport[]> {
+    return (await this.survey(instanceName, signal)).queues;
+  }
+
+  /** The same, with the bots that it was told from. */
+  async survey(instanceName: string | undefined, signal: AbortSignal): Promise<FarmSurvey> {
     const { jobs, sessions, broker } = this.#options;
     const [states, waiting, bots, drains] = await Promise.all([
       broker.queues(signal),
@@ -61,7 +74,7 @@ export class WorkQueueOverview {
     const stateOf = new Map(states.map((each) => [workQueueKey(each.queue), each]));
     const waitingIn = new Map(waiting.map((each) => [workQueueKey(each.queue), each]));
     const capabilities = new Map(bots.map((each) => [each, createCapability(each.properties)]));
-    return [...names].sort(byKey).map(([key, queue]) => {
+    const queues = [...names].sort(byKey).map(([key, queue]): WorkQueueReport => {
       const state = stateOf.get(key);
       const waits = waitingIn.get(key);
       const ofInstance = bots.filter((bot) => bot.instanceName === queue.instanceName);
@@ -81,6 +94,7 @@ export class WorkQueueOverview {
         reason: waits === undefined ? '' : reasonToWait(report),
       };
     });
+    return { queues, bots, drains };
   }
 
   async #bots(instanceName: string | undefined, signal: AbortSignal): Promise<readonly BotSession[]> {

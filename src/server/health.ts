@@ -23,6 +23,10 @@ export class Health {
     this.#services = new Set(['', ...services]);
   }
 
+  get isServing(): boolean {
+    return this.#status === ServingStatus.SERVING;
+  }
+
   /** Everything is up. */
   serve(): void {
     this.#set(ServingStatus.SERVING);

@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { ServerCredentials, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import { StatusCode } from '../domain/status-code.ts';
 import { StatusError, unavailable } from '../domain/status-error.ts';
+import { AddressInUseError } from '../lib/address-in-use-error.ts';
 import type { Clock } from '../lib/clock.ts';
 import { Deferred } from '../lib/deferred.ts';
 import type { Service } from '../lib/lifecycle.ts';
@@ -40,14 +41,6 @@ export interface RpcServerOptions {
   readonly credentials?: ServerCredentials | undefined;
   /** How soon a caller that was turned away by the drain should come again, in milliseconds. */
   readonly retryDelayMilliseconds: number;
-}
-
-/** The address cannot be listened on, mostly because another process does. */
-export class AddressInUseError extends Error {
-  constructor(address: string, cause: unknown) {
-    super(`cannot listen on ${address}`, { cause });
-    this.name = 'AddressInUseError';
-  }
 }
 
 /**

@@ -28,7 +28,8 @@ afterAll(async () => {
 /** What two processes can serve without Redis and RabbitMQ. */
 function cacheConfiguration() {
   const remote = { kind: 'remote', endpoint: `grpc://${storage.address}` };
-  return { roles: ['cas', 'action-cache'], processes: 2, blobs: remote, actionCache: remote };
+  const console = { listen: '127.0.0.1:0' };
+  return { roles: ['cas', 'action-cache'], processes: 2, console, blobs: remote, actionCache: remote };
 }
 
 /** The processes that serve, without the one that started them. */
@@ -62,6 +63,19 @@ describe('two processes on one port', () => {
     const blob = freshBlob();
     await connect().upload(blob);
     for (let connection = 0; connection < 8; connection++) expect(await connect().has(blob.digest)).toBe(true);
+  });
+
+  test('tell the metrics of all, whichever of them is asked', async () => {
+    for (let connection = 0; connection < 10; connection++) await connect().upload(freshBlob());
+    const line =
+      'warren_calls_total{method="build.bazel.remote.execution.v2.ContentAddressableStorage/BatchUpdateBlobs"';
+    for (let asked = 0; asked < 6; asked++) {
+      const response = await fetch(`http://127.0.0.1:${server.consolePort}/metrics`, {
+        headers: { Connection: 'close' },
+      });
+      const text = await response.text();
+      expect(text.split('\n').filter((each) => each.startsWith(line))).toEqual([`${line},code="OK"} 10`]);
+    }
   });
 
   test('one that is killed is started again on the same port, and the other serves meanwhile', async () => {

@@ -7,6 +7,8 @@ import { type Program, startProgram } from './program.ts';
 export interface RunningServer {
   /** `127.0.0.1:PORT`. */
   readonly address: string;
+  /** Where its console listens; undefined where it has none. */
+  readonly consolePort: number | undefined;
   readonly pid: number;
   stderr(): string;
   /** Stops it as an operator does. @returns its exit code. */
@@ -37,10 +39,11 @@ export async function startServe(
     hasEnded = true;
   });
   for (;;) {
-    const found = servingPort(program.stderr());
+    const found = servingPorts(program.stderr());
     if (found !== undefined) {
       return {
-        address: `127.0.0.1:${found}`,
+        address: `127.0.0.1:${found.port}`,
+        consolePort: found.consolePort,
         pid: program.pid,
         stderr: () => program.stderr(),
         async stop() {
@@ -59,8 +62,11 @@ export async function startServe(
   }
 }
 
-/** The port that the process itself says it serves; those that share its port say so, too, one after another. */
-function servingPort(log: string): string | undefined {
-  const line = log.split('\n').find((each) => each.includes('"msg":"serving"') && !each.includes('"process":'));
-  return line === undefined ? undefined : /"port":(\d+)/.exec(line)?.[1];
+/** The ports that the process itself says it serves; those that share them say so, too, one after another. */
+function servingPorts(log: string): { readonly port: number; readonly consolePort?: number } | undefined {
+  const line = log
+    .split('\n')
+    .slice(0, -1)
+    .find((each) => each.includes('"msg":"serving"') && !each.includes('"process":'));
+  return line === undefined ? undefined : (JSON.parse(line) as { port: number; consolePort?: number });
 }

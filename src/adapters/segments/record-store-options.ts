@@ -47,6 +47,8 @@ export interface RecordStoreDependencies {
   readonly random: Random;
   /** Keys that eviction must leave alone. */
   readonly isPinned?: (key: RecordKey) => boolean;
+  /** Hears how many records made room for others, and of how many bytes. Must not throw. */
+  readonly onEvicted?: ((records: number, bytes: number) => void) | undefined;
   readonly certify?: Certify;
   readonly external?: ExternalRecords;
 }

@@ -140,6 +140,7 @@ export class StoreCleaner {
       }
     }
     for (const key of files) await dependencies.external?.remove(key);
+    if (evicted > 0) dependencies.onEvicted?.(evicted, freed);
     await yieldToOthers();
     return evicted > 0;
   }
@@ -206,7 +207,7 @@ export class StoreCleaner {
       const id = index.find(record.header.key);
       if (id < 0 || index.segmentOf(id) !== segment.number || index.offsetOf(id) !== record.place) return;
       if (index.lastUseOf(id) > youngest || dependencies.isPinned?.(record.header.key) === true) return;
-      this.#state.forget(id);
+      dependencies.onEvicted?.(1, this.#state.forget(id));
     });
   }
 

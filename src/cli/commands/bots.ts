@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
+import { formatDuration } from '../../lib/format-duration.ts';
 import type { Bot } from '../../proto/warren/v1/introspection.ts';
 import { IntrospectionService } from '../../proto/warren/v1/introspection.ts';
 import { timestampToMilliseconds } from '../../wire/time.ts';
 import type { CommandContext } from '../command-context.ts';
 import { presentTime, propertiesText } from '../present/values.ts';
-import { formatDuration, printable, printJson, printLines, tableLines } from '../printing.ts';
+import { printable, printJson, printLines, tableLines } from '../printing.ts';
 import { addExample, addRemoteOptions, type Remote, type RemoteOptions, withRemote } from '../remote.ts';
 import { styleFor } from '../style.ts';
 import { configureDrains } from './drains.ts';

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { type Digest, digestKey } from '../../domain/digest.ts';
 import { type DigestFunction, SHA256 } from '../../domain/digest-function.ts';
 import type { Tree } from '../../domain/merkle-tree.ts';
+import { formatDuration } from '../../lib/format-duration.ts';
 import { Action, Command as ActionCommand } from '../../proto/build/bazel/remote/execution/v2/remote_execution.ts';
 import { digestFromWire } from '../../wire/digest.ts';
 import { decodeDirectory } from '../../wire/directory.ts';
@@ -21,7 +22,7 @@ import {
   presentCommand,
   presentDirectory,
 } from '../present/blobs.ts';
-import { formatDuration, printable, printJson, printLines, tableLines } from '../printing.ts';
+import { printable, printJson, printLines, tableLines } from '../printing.ts';
 import { addExample, addRemoteOptions, type RemoteOptions, withRemote } from '../remote.ts';
 import { StatusLine } from '../status-line.ts';
 import { readDirectoryTree, readMessage, readTreeMessage } from '../stored-messages.ts';

@@ -14,6 +14,9 @@ const SCHEMAS = { serve: replicaSchema, worker: workerSchema, up: gridSchema } a
 /** `warren up` chooses its own by the disk that it finds. */
 const EXAMPLE_MAX_BYTES = 20 * 1024 ** 3;
 
+/** And another port where this one is taken. */
+const EXAMPLE_CONSOLE_PORT = 50_052;
+
 interface ConfigOptions {
   readonly for: keyof typeof SCHEMAS;
 }
@@ -49,6 +52,6 @@ async function load(file: string, options: ConfigOptions, { environment }: Comma
     file,
     value,
     { dataDirectory },
-    { cores: availableParallelism(), maxSizeBytes: EXAMPLE_MAX_BYTES },
+    { cores: availableParallelism(), maxSizeBytes: EXAMPLE_MAX_BYTES, consolePort: EXAMPLE_CONSOLE_PORT },
   );
 }

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { StatusCode } from '../../domain/status-code.ts';
 import { sleep } from '../../lib/clock.ts';
+import { formatDuration } from '../../lib/format-duration.ts';
 import { type Operation, OperationsService } from '../../proto/google/longrunning/operations.ts';
 import { digestFunctionFromWire } from '../../wire/digest.ts';
 import { statusFromWire } from '../../wire/status.ts';
@@ -11,7 +12,7 @@ import { CommandFailure, ExitCode } from '../exit-codes.ts';
 import { LiveOutput } from '../live-output.ts';
 import { operationLines, outcomeText, presentOperation, readOperation } from '../present/operation.ts';
 import { presentDigest } from '../present/values.ts';
-import { formatDuration, printable, printJson, printLines, tableLines } from '../printing.ts';
+import { printable, printJson, printLines, tableLines } from '../printing.ts';
 import { addExample, addRemoteOptions, type Remote, type RemoteOptions, withRemote } from '../remote.ts';
 import { styleFor } from '../style.ts';
 

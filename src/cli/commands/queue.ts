@@ -1,11 +1,12 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { parseRequirementKey, type Requirement } from '../../domain/platform.ts';
+import { formatDuration } from '../../lib/format-duration.ts';
 import { AdministrationService, type WorkQueue } from '../../proto/warren/v1/administration.ts';
 import { timestampToMilliseconds } from '../../wire/time.ts';
 import type { CommandContext } from '../command-context.ts';
 import { CommandFailure, ExitCode } from '../exit-codes.ts';
 import { presentTime } from '../present/values.ts';
-import { fieldLines, formatDuration, printable, printJson, printLines, tableLines } from '../printing.ts';
+import { fieldLines, printable, printJson, printLines, tableLines } from '../printing.ts';
 import { addExample, addRemoteOptions, type Remote, type RemoteOptions, withRemote } from '../remote.ts';
 import { styleFor } from '../style.ts';
 

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { Activity } from '../../compose/activity.ts';
+import { MetricsExchange } from '../../compose/metrics-exchange.ts';
 import { composeReplica, type Replica } from '../../compose/replica.ts';
 import {
   type ConfigurationMessage,
@@ -74,8 +75,14 @@ async function runProcesses(
         `--log-format=${options.logFormat}`,
       ],
     },
-    addresses: { server: configuration.server.listen },
-    configuration: ({ server }) => mergeConfigurations(values, { server: { listen: server } }),
+    addresses: {
+      server: configuration.server.listen,
+      ...(configuration.console === undefined ? {} : { console: configuration.console.listen }),
+    },
+    configuration: ({ server, console }) => {
+      const consolePart = console === undefined ? {} : { console: { listen: console } };
+      return mergeConfigurations(values, { server: { listen: server }, ...consolePart });
+    },
     clock: context.clock,
     random: Math.random,
     logger,
@@ -85,8 +92,9 @@ async function runProcesses(
   } catch (thrown) {
     throw explainStartFailure(thrown);
   }
-  const port = portOf(processes.addresses['server'] ?? '');
-  logger.info({ roles: configuration.roles, port, processes: configuration.processes }, 'serving');
+  const { server, console } = processes.addresses;
+  const ports = { port: portOf(server), consolePort: portOf(console) };
+  logger.info({ roles: configuration.roles, ...ports, processes: configuration.processes }, 'serving');
   await untilAborted(context.stop);
   // They keep to the time themselves, and log it.
   await drain(processes, configuration.server.drainSeconds + PRIMARY_PATIENCE_SECONDS, context);
@@ -96,8 +104,8 @@ async function runProcesses(
 /** How much longer than its processes the primary waits for the end of a drain. */
 const PRIMARY_PATIENCE_SECONDS = 5;
 
-function portOf(address: string): number {
-  return Number(address.slice(address.lastIndexOf(':') + 1));
+function portOf(address: string | undefined): number | undefined {
+  return address === undefined ? undefined : Number(address.slice(address.lastIndexOf(':') + 1));
 }
 
 /** One of several processes. What it serves the primary tells, so that a file changed meanwhile divides nobody. */
@@ -114,9 +122,9 @@ async function serveBeside(
     primary.send({ kind: 'hello' } satisfies HelloMessage);
   });
   const configuration = checkConfiguration(options.config, told.value, replicaSchema);
-  await runReplica(configuration, logger.child({ process: told.process }), context, () => {
-    primary.send({ kind: 'serving' } satisfies ServingMessage);
-  });
+  const exchange = new MetricsExchange(primary, context.clock);
+  const onServing = () => primary.send({ kind: 'serving' } satisfies ServingMessage);
+  await runReplica(configuration, logger.child({ process: told.process }), context, onServing, exchange);
 }
 
 /** @param onServing is called once it takes calls. */
@@ -125,12 +133,20 @@ async function runReplica(
   logger: Logger,
   context: CommandContext,
   onServing: () => void,
+  metricsExchange?: MetricsExchange,
 ): Promise<void> {
   let replica: Replica | undefined;
   try {
     replica = await composeReplica(
       configuration,
-      { clock: context.clock, ids: new RandomIdGenerator(), random: Math.random, logger, observer: new Activity() },
+      {
+        clock: context.clock,
+        ids: new RandomIdGenerator(),
+        random: Math.random,
+        logger,
+        observer: new Activity(),
+        metricsExchange,
+      },
       context.stop,
     );
     await replica.start(context.stop);
@@ -138,7 +154,7 @@ async function runReplica(
     await replica?.stop(AbortSignal.abort());
     throw explainStartFailure(thrown);
   }
-  logger.info({ roles: configuration.roles, port: replica.port }, 'serving');
+  logger.info({ roles: configuration.roles, port: replica.port, consolePort: replica.consolePort }, 'serving');
   onServing();
   await untilAborted(context.stop);
   logger.info({ seconds: configuration.server.drainSeconds }, 'draining');

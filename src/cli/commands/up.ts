@@ -1,4 +1,5 @@
 import { statfs } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
@@ -22,6 +23,8 @@ interface UpOptions extends LogOptions {
   readonly workers?: number;
   readonly maxSize?: number;
   readonly config?: string;
+  readonly consolePort?: number;
+  readonly console: boolean;
 }
 
 /** How often the live lines are drawn anew, in milliseconds. */
@@ -50,6 +53,13 @@ export function configureUp(command: Command, context: CommandContext): void {
     .addOption(
       new Option('--max-size <size>', 'room that the storage may take, such as 10G (default: 20G)').argParser(byteSize),
     )
+    .addOption(
+      new Option(
+        '--console-port <number>',
+        'port of the web console on 127.0.0.1 (default: 50052, or a free one)',
+      ).argParser(integerIn(0, 65_535)),
+    )
+    .option('--no-console', 'neither web console nor metrics')
     .option('--config <file>', 'settings in YAML; flags overrule them');
   addLogOptions(command, 'plain');
   command.addHelpText('after', '\nExample:\n  warren up --max-size 50G\n');
@@ -73,7 +83,7 @@ async function up(options: UpOptions, context: CommandContext): Promise<void> {
   } catch (thrown) {
     throw explainStartFailure(thrown);
   }
-  context.stdout.write(usage(grid.port, configuration.instances[0]?.name ?? ''));
+  context.stdout.write(usage(grid, configuration.instances[0]?.name ?? ''));
   await watch(grid, display, context);
   await stop(grid, configuration.server.drainSeconds, display, context);
 }
@@ -112,10 +122,29 @@ async function configure(options: UpOptions, context: CommandContext): Promise<G
   return embeddedConfiguration(
     options.config ?? 'command line',
     file,
-    { dataDirectory, port: options.port, workers: options.workers, maxSizeBytes: options.maxSize },
-    { cores: availableParallelism(), maxSizeBytes },
+    {
+      dataDirectory,
+      port: options.port,
+      workers: options.workers,
+      maxSizeBytes: options.maxSize,
+      consolePort: options.consolePort,
+      console: options.console,
+    },
+    { cores: availableParallelism(), maxSizeBytes, consolePort: await defaultConsolePort(options.port) },
   );
 }
+
+/** The usual one unless it is taken; who wants any free port for the server wants one for the console, too. */
+async function defaultConsolePort(port: number | undefined): Promise<number> {
+  if (port === 0) return 0;
+  const probe = createServer();
+  return new Promise((resolve) => {
+    probe.once('error', () => resolve(0));
+    probe.listen(USUAL_CONSOLE_PORT, '127.0.0.1', () => probe.close(() => resolve(USUAL_CONSOLE_PORT)));
+  });
+}
+
+const USUAL_CONSOLE_PORT = 50_052;
 
 /** As much as is good for a disk that others use, too. */
 async function defaultMaxBytes(directory: string): Promise<number> {

@@ -1,10 +1,11 @@
 import type { Digest } from '../../domain/digest.ts';
 import { digestKey } from '../../domain/digest.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { formatDuration } from '../../lib/format-duration.ts';
 import type { ActionResult, ExecuteResponse } from '../../proto/build/bazel/remote/execution/v2/remote_execution.ts';
 import { phasesOf, presentActionResult } from '../present/action-result.ts';
 import { presentStatus } from '../present/values.ts';
-import { fieldLines, formatDuration, printable } from '../printing.ts';
+import { fieldLines, printable } from '../printing.ts';
 
 /** What became of a run. */
 export interface RunOutcome {

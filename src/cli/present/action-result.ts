@@ -1,9 +1,10 @@
+import { formatDuration } from '../../lib/format-duration.ts';
 import type {
   ActionResult,
   ExecutedActionMetadata,
 } from '../../proto/build/bazel/remote/execution/v2/remote_execution.ts';
 import { timestampToMilliseconds } from '../../wire/time.ts';
-import { fieldLines, formatDuration, printable } from '../printing.ts';
+import { fieldLines, printable } from '../printing.ts';
 import { presentDigest, presentTime } from './values.ts';
 
 /** What an action left behind, as JSON. */

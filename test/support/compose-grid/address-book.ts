@@ -35,14 +35,18 @@ export class AddressBook {
     }
   }
 
-  /** A text of a service with `NAME:PORT` and `0.0.0.0:PORT` made addresses of this machine. */
+  /**
+   * A text of a service with `NAME:PORT` and `0.0.0.0:PORT` made addresses of this machine; `port PORT` later on the line,
+   * as HAProxy names the port of its checks, is of the same service.
+   */
   async rewrite(text: string, owner: string): Promise<string> {
-    const pattern = new RegExp(`(?<![\\w.-])(0\\.0\\.0\\.0|${this.#services.join('|')}):(\\d{2,5})(?!\\d)`, 'g');
-    const replacements = new Map<string, string>();
-    for (const [whole, host = '', port] of text.matchAll(pattern)) {
-      if (!replacements.has(whole)) replacements.set(whole, await this.#replacement(owner, host, Number(port)));
-    }
-    return text.replace(pattern, (whole) => replacements.get(whole) ?? whole);
+    const names = this.#services.join('|');
+    const checks = new RegExp(`(?<![\\w.-])(${names})(:\\d{2,5} [^\\n]*\\bport )(\\d{2,5})(?!\\d)`, 'g');
+    const checked = await replaceAll(text, checks, async ([, host = '', between = '', port]) => {
+      return `${host}${between}${await this.portOf(host, Number(port))}`;
+    });
+    const addresses = new RegExp(`(?<![\\w.-])(0\\.0\\.0\\.0|${names}):(\\d{2,5})(?!\\d)`, 'g');
+    return replaceAll(checked, addresses, ([, host = '', port]) => this.#replacement(owner, host, Number(port)));
   }
 
   async #replacement(owner: string, host: string, port: number): Promise<string> {
@@ -50,4 +54,18 @@ export class AddressBook {
     const target = await this.portOf(host, port);
     return `127.0.0.1:${await this.#detour({ from: owner, to: host, port, target })}`;
   }
+}
+
+async function replaceAll(
+  text: string,
+  pattern: RegExp,
+  replacement: (match: RegExpExecArray) => Promise<string>,
+): Promise<string> {
+  let result = '';
+  let end = 0;
+  for (const match of text.matchAll(pattern)) {
+    result += text.slice(end, match.index) + (await replacement(match));
+    end = match.index + match[0].length;
+  }
+  return result + text.slice(end);
 }

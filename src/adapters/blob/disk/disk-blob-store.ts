@@ -37,6 +37,8 @@ export interface DiskBlobStoreDependencies {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: Random;
+  /** Hears how many blobs made room for others, and of how many bytes. Must not throw. */
+  readonly onEvicted?: ((blobs: number, bytes: number) => void) | undefined;
 }
 
 /**

@@ -28,9 +28,15 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobLi
   #storedBytes = 0;
   #reservedBytes = 0;
 
-  /** @param maximumSizeBytes the greatest total size of all blobs, those under way included. */
-  constructor(maximumSizeBytes: number) {
+  readonly #onEvicted: ((blobs: number, bytes: number) => void) | undefined;
+
+  /**
+   * @param maximumSizeBytes the greatest total size of all blobs, those under way included.
+   * @param onEvicted hears how many blobs made room for others, and of how many bytes. Must not throw.
+   */
+  constructor(maximumSizeBytes: number, onEvicted?: (blobs: number, bytes: number) => void) {
     this.#limit = maximumSizeBytes;
+    this.#onEvicted = onEvicted;
   }
 
   /** The total size of what is stored. */
@@ -155,8 +161,11 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobLi
   #reserve(digest: Digest, bytes: number): void {
     const excess = () => this.#storedBytes + this.#reservedBytes + bytes - this.#limit;
     if (excess() > 0) {
-      for (const key of this.#blobs.keys()) {
-        if (!this.#pins.isPinned(key)) this.#remove(key);
+      for (const [key, { data }] of this.#blobs) {
+        if (!this.#pins.isPinned(key)) {
+          this.#remove(key);
+          this.#onEvicted?.(1, data.byteLength);
+        }
         if (excess() <= 0) break;
       }
     }

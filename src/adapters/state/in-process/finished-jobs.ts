@@ -14,6 +14,11 @@ export class FinishedJobs {
     return this.#sizes.size;
   }
 
+  /** The ids of those that ended last, the youngest first. */
+  youngest(limit: number): readonly string[] {
+    return [...this.#sizes.keys()].slice(-limit).reverse();
+  }
+
   add(jobId: string, bytes: number): void {
     this.delete(jobId);
     this.#sizes.set(jobId, bytes);

@@ -20,6 +20,7 @@ import {
   type AppliedEvent,
   addWaiting,
   type JobCounts,
+  type JobGlance,
   type JobStore,
   type KnownVersion,
   type OperationPage,
@@ -151,6 +152,16 @@ export class InProcessJobStore implements JobStore {
   async count(_signal: AbortSignal): Promise<JobCounts> {
     const finished = this.#finished.count;
     return { queued: this.#queued, leased: this.#jobs.size - finished - this.#queued, finished };
+  }
+
+  async glance(limit: number, _signal: AbortSignal): Promise<JobGlance> {
+    const queued: Job[] = [];
+    for (const job of this.#queued === 0 ? [] : this.#jobs.values()) {
+      if (queued.length >= limit) break;
+      if (job.state === 'queued') queued.push(job);
+    }
+    const finished = this.#finished.youngest(limit).map((id) => this.#jobs.get(id));
+    return { queued, finished: finished.filter((job) => job !== undefined) };
   }
 
   async waiting(_signal: AbortSignal): Promise<readonly WaitingJobs[]> {

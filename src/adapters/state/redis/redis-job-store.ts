@@ -1,4 +1,4 @@
-import { deduplicationKey, type Job } from '../../../domain/job.ts';
+import { deduplicationKey, isFinished, type Job } from '../../../domain/job.ts';
 import { createJob } from '../../../domain/job-machine/create.ts';
 import type { JobEvent, Submission, Watch } from '../../../domain/job-machine/event.ts';
 import type { OperationQuery, SortKey } from '../../../domain/operation-query.ts';
@@ -9,6 +9,7 @@ import {
   type AppliedEvent,
   addWaiting,
   type JobCounts,
+  type JobGlance,
   type JobStore,
   type KnownVersion,
   type OperationPage,
@@ -51,6 +52,9 @@ const DUE_AGAIN_AFTER = 5_000;
 
 /** Due jobs looked at in each shard at a time. */
 const PEEKED_PER_SHARD = 100;
+
+/** Jobs of each kind read from each shard for a glance: actions spread evenly, and a glance need not be exact. */
+const GLANCED_PER_SHARD = 2;
 
 /** How soon a caller who was refused for want of room should come again, in milliseconds. */
 const RETRY_WHEN_FULL = 5_000;
@@ -245,6 +249,31 @@ export class RedisJobStore implements JobStore {
       finished += each[2] ?? 0;
     }
     return { queued, leased: all - queued - finished, finished };
+  }
+
+  async glance(limit: number, signal: AbortSignal): Promise<JobGlance> {
+    const ids = await Promise.all(
+      this.#keys.all.map(async ({ queued, finished }) => {
+        const reply = await this.#connection.run('glance', [queued, finished], [GLANCED_PER_SHARD], signal);
+        return (reply as ReadonlyArray<readonly ScriptReply[]>).map((each) => each.map(String));
+      }),
+    );
+    const read = async (chosen: readonly string[]) => {
+      const jobs = await Promise.all(chosen.map((id) => this.get(id, signal)));
+      return jobs.filter((job) => job !== undefined);
+    };
+    const [queued, finished] = await Promise.all([
+      read(ids.flatMap(([waiting = []]) => waiting).slice(0, limit)),
+      read(ids.flatMap(([, ended = []]) => ended)),
+    ]);
+    // Either may have moved on since the ids were read.
+    return {
+      queued: queued.filter((job) => job.state === 'queued'),
+      finished: finished
+        .filter(isFinished)
+        .sort((a, b) => (b.finishedAt ?? 0) - (a.finishedAt ?? 0))
+        .slice(0, limit),
+    };
   }
 
   async waiting(signal: AbortSignal): Promise<readonly WaitingJobs[]> {

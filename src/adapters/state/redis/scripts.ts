@@ -26,6 +26,7 @@ const SCRIPT_NAMES = [
   'list-ids',
   'count',
   'waiting',
+  'glance',
   'session-create',
   'session-touch',
   'session-extend',
