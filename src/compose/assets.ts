@@ -1,6 +1,8 @@
 import { DiskAssetStore } from '../adapters/asset/disk/disk-asset-store.ts';
 import { MemoryAssetStore } from '../adapters/asset/memory/memory-asset-store.ts';
 import { RedisAssetStore } from '../adapters/asset/redis/redis-asset-store.ts';
+import type { HttpOrigin, HttpOriginOptions } from '../adapters/origin/http-origin.ts';
+import { OriginRules } from '../adapters/origin/origin-rules.ts';
 import { redisConnectionOptions } from '../adapters/state/redis/redis-configuration.ts';
 import { RedisConnection } from '../adapters/state/redis/redis-connection.ts';
 import { type AssetsConfiguration, defaultAssets } from '../config/assets-schema.ts';
@@ -9,6 +11,8 @@ import type { ReplicaConfiguration } from '../config/replica-configuration.ts';
 import type { Digest } from '../domain/digest.ts';
 import type { Service } from '../lib/lifecycle.ts';
 import type { AssetStore } from '../ports/asset-store.ts';
+import type { BlobStore } from '../ports/blob-store.ts';
+import type { Origin, OriginRequest } from '../ports/origin.ts';
 import { Assets } from '../services/assets.ts';
 import { OriginFetcher } from '../services/origin-fetcher.ts';
 import { SharedDownloads } from '../services/shared-downloads.ts';
@@ -34,14 +38,13 @@ export async function openAssets(
   const settings = configuration.assets ?? defaultAssets(configuration.redis !== undefined);
   const opened = await openStore(settings, configuration, dependencies, signal);
   const { clock, ids, logger } = dependencies;
-  const { enabled, timeoutSeconds, maximumTimeoutSeconds, ...fetch } = settings.fetch;
+  const { enabled, timeoutSeconds, maximumTimeoutSeconds, maximumWaiting, ...fetch } = settings.fetch;
   const common = { assets: new Assets(opened.store, logger), pushesAllowed: settings.pushes };
   if (!enabled) return { ...common, origins: undefined, services: opened.services, close: () => opened.close() };
-  // The HTTP client takes its time to load, and many replicas need none.
-  const { HttpOrigin } = await import('../adapters/origin/http-origin.ts');
   const largest = configuration.limits.maxBlobSizeBytes || Number.POSITIVE_INFINITY;
-  const origin = new HttpOrigin({ ...fetch, maximumSizeBytes: Math.min(fetch.maximumSizeBytes, largest), ids });
-  const downloads = new SharedDownloads<Digest>(clock);
+  const maximumSizeBytes = Math.min(fetch.maximumSizeBytes, largest);
+  const origin = new LazyOrigin({ ...fetch, maximumSizeBytes, ids, clock, logger });
+  const downloads = new SharedDownloads<Digest>(clock, maximumWaiting);
   const origins = new OriginFetcher({
     origin,
     downloads,
@@ -58,6 +61,33 @@ export async function openAssets(
       await opened.close();
     },
   };
+}
+
+/** Loads the HTTP client with the first download: it costs every start an eighth of a second, and many need none. */
+class LazyOrigin implements Origin {
+  readonly #options: HttpOriginOptions;
+  readonly #rules: OriginRules;
+  #loading: Promise<HttpOrigin> | undefined;
+
+  constructor(options: HttpOriginOptions) {
+    this.#options = options;
+    this.#rules = new OriginRules(options.schemes, options.allowedHosts);
+  }
+
+  serves(uri: string): boolean {
+    return this.#rules.serves(uri);
+  }
+
+  async download(request: OriginRequest, blobs: BlobStore, signal: AbortSignal): Promise<Digest> {
+    this.#loading ??= import('../adapters/origin/http-origin.ts').then(
+      (loaded) => new loaded.HttpOrigin(this.#options),
+    );
+    return (await this.#loading).download(request, blobs, signal);
+  }
+
+  async close(): Promise<void> {
+    await (await this.#loading)?.close();
+  }
 }
 
 interface OpenedStore {

@@ -1,4 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
+import { StatusCode } from '../domain/status-code.ts';
 import { Deferred } from '../lib/deferred.ts';
 import { FakeClock } from '../lib/fake-clock.ts';
 import { SharedDownloads } from './shared-downloads.ts';
@@ -13,7 +14,7 @@ let begun: Array<{ readonly outcome: Deferred<string>; readonly signal: AbortSig
 
 beforeEach(() => {
   clock = new FakeClock();
-  downloads = new SharedDownloads(clock);
+  downloads = new SharedDownloads(clock, 3);
   begun = [];
 });
 
@@ -87,6 +88,22 @@ test('a download goes on when its caller leaves, for the next one', async () => 
   begun[0]?.outcome.resolve('content');
   expect((await second).value).toBe('content');
   expect(begun).toHaveLength(1);
+});
+
+test('beyond the bound callers are asked to come again, and those that join are not', async () => {
+  const keys = ['a', 'b', 'c'];
+  for (const key of keys) void join({ key });
+  await clock.advance(0);
+  await expect(join({ key: 'd' })).rejects.toMatchObject({
+    code: StatusCode.RESOURCE_EXHAUSTED,
+    details: [{ kind: 'retry-info' }],
+  });
+  const joined = join({ key: 'a' });
+  begun[0]?.outcome.resolve('content');
+  expect((await joined).value).toBe('content');
+  void join({ key: 'd' });
+  await clock.advance(0);
+  expect(begun).toHaveLength(4);
 });
 
 test('a stop breaks off what is under way, and waits for it', async () => {

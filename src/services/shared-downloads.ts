@@ -1,3 +1,4 @@
+import { resourceExhausted } from '../domain/status-error.ts';
 import { DeadlineError, deadlineSignal, linkSignals, raceSignal } from '../lib/abort.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Service } from '../lib/lifecycle.ts';
@@ -29,6 +30,9 @@ export interface DownloadOutcome<T> {
   readonly startedAt: number;
 }
 
+/** How soon a caller should come again that found too many under way, in milliseconds. */
+const RETRY_DELAY_MS = 5_000;
+
 /**
  * Downloads of which requests that are alike share one: a farm of builds asks for the same archive at the same moment.
  *
@@ -38,18 +42,21 @@ export interface DownloadOutcome<T> {
 export class SharedDownloads<T> implements Service {
   readonly name = 'downloads';
   readonly #clock: Clock;
+  readonly #maximum: number;
   readonly #running = new Map<string, Download<T>>();
   readonly #all = new Set<Download<T>>();
 
-  constructor(clock: Clock) {
+  /** @param maximum how many may be under way or waiting: they outlive the calls that began them. */
+  constructor(clock: Clock, maximum: number) {
     this.#clock = clock;
+    this.#maximum = maximum;
   }
 
   /**
    * Waits for a download, and begins it where none like it is under way.
    *
-   * @throws DeadlineError when the caller's time has passed; the signal's reason when that is aborted; what the download
-   *   throws.
+   * @throws DeadlineError when the caller's time has passed; the signal's reason when that is aborted; RESOURCE_EXHAUSTED
+   *   when too many are under way; what the download throws.
    */
   async join(
     wish: DownloadWish,
@@ -76,6 +83,9 @@ export class SharedDownloads<T> implements Service {
   }
 
   #begin(key: string, begin: (signal: AbortSignal) => Promise<T>): Download<T> {
+    if (this.#all.size >= this.#maximum) {
+      throw resourceExhausted(`${this.#maximum} downloads are under way or waiting already`, RETRY_DELAY_MS);
+    }
     const link = linkSignals();
     const download: Download<T> = {
       // In a turn of its own, so that the entry stands before it can end.

@@ -11,7 +11,9 @@ import { SHA256 } from '../../domain/digest-function.ts';
 import { StatusCode } from '../../domain/status-code.ts';
 import type { StatusError } from '../../domain/status-error.ts';
 import { parseIntegrity } from '../../domain/subresource-integrity.ts';
+import { SystemClock } from '../../lib/clock.ts';
 import { SequentialIdGenerator } from '../../lib/ids.ts';
+import { silentLogger } from '../../lib/log.ts';
 import { OriginError, type OriginRequest } from '../../ports/origin.ts';
 import { MemoryBlobStore } from '../blob/memory/memory-blob-store.ts';
 import { HttpOrigin, type HttpOriginOptions } from './http-origin.ts';
@@ -43,12 +45,19 @@ function createOrigin(changes: Partial<HttpOriginOptions> = {}): HttpOrigin {
     enabled: _,
     timeoutSeconds: __,
     maximumTimeoutSeconds: ___,
+    maximumWaiting: ____,
     ...rest
   } = originSchema.parse({
     allowedNetworks: ['127.0.0.0/8'],
     directory: folder,
   });
-  return new HttpOrigin({ ...rest, ids: new SequentialIdGenerator(), ...changes });
+  return new HttpOrigin({
+    ...rest,
+    ids: new SequentialIdGenerator(),
+    clock: new SystemClock(),
+    logger: silentLogger,
+    ...changes,
+  });
 }
 
 /** The origin of a test with other rules, in place of the usual one. */

@@ -1,8 +1,10 @@
 import { createGunzip, type Gunzip } from 'node:zlib';
 import { type Agent, type Dispatcher, request as httpRequest } from 'undici';
-import { createDigest, type Digest } from '../../domain/digest.ts';
+import { createDigest, type Digest, digestKey } from '../../domain/digest.ts';
 import { StatusCode } from '../../domain/status-code.ts';
+import type { Clock } from '../../lib/clock.ts';
 import type { IdGenerator } from '../../lib/ids.ts';
+import type { Logger } from '../../lib/log.ts';
 import { Semaphore } from '../../lib/semaphore.ts';
 import { VERSION } from '../../lib/version.ts';
 import type { BlobStore } from '../../ports/blob-store.ts';
@@ -16,8 +18,10 @@ import { OriginRules } from './origin-rules.ts';
 import { SpoolFile } from './spool-file.ts';
 
 export interface HttpOriginOptions
-  extends Omit<OriginConfiguration, 'enabled' | 'timeoutSeconds' | 'maximumTimeoutSeconds'> {
+  extends Omit<OriginConfiguration, 'enabled' | 'timeoutSeconds' | 'maximumTimeoutSeconds' | 'maximumWaiting'> {
   readonly ids: IdGenerator;
+  readonly clock: Clock;
+  readonly logger: Logger;
   /** For tests: finds the addresses of a name. */
   readonly lookup?: GuardedAgentOptions['lookup'];
 }
@@ -52,8 +56,19 @@ export class HttpOrigin implements Origin {
     return this.#rules.serves(uri);
   }
 
-  download(request: OriginRequest, blobs: BlobStore, signal: AbortSignal): Promise<Digest> {
-    return this.#room.run(() => this.#download(request, blobs, signal), signal);
+  async download(request: OriginRequest, blobs: BlobStore, signal: AbortSignal): Promise<Digest> {
+    const { clock, logger } = this.#options;
+    const url = shown(new URL(request.uri));
+    const begun = clock.monotonic();
+    try {
+      const digest = await this.#room.run(() => this.#download(request, blobs, signal), signal);
+      const milliseconds = Math.round(clock.monotonic() - begun);
+      logger.info({ url, digest: digestKey(digest), milliseconds }, 'downloaded an asset');
+      return digest;
+    } catch (cause) {
+      logger.info({ url, error: cause instanceof Error ? cause.message : String(cause) }, 'a download failed');
+      throw cause;
+    }
   }
 
   /** Breaks off what is under way. No other call may follow. */

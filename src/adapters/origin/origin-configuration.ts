@@ -60,6 +60,14 @@ export const originSchema = z
       .max(1_000)
       .default(16)
       .describe('Downloads at once; default 16. Further ones wait, and their time runs.'),
+    maximumWaiting: z
+      .int()
+      .min(1)
+      .default(1_000)
+      .describe(
+        'Downloads under way or waiting, those included whose callers have gone; default 1000. Beyond, callers get ' +
+          'RESOURCE_EXHAUSTED with RetryInfo.',
+      ),
     directory: z
       .string()
       .min(1)
