@@ -6,6 +6,7 @@ import { StatusCode } from '../../src/domain/status-code.ts';
 import { type Logger, silentLogger } from '../../src/lib/log.ts';
 import { submissionOf } from '../../src/ports/job-store.suite.ts';
 import { SelfSignedCertificate } from '../support/certificates.ts';
+import { DelayingProxy } from '../support/delaying-proxy.ts';
 import { freePort } from '../support/free-port.ts';
 import { connectToRedis } from '../support/redis-connection.ts';
 import { createJobStore } from '../support/redis-fixtures.ts';
@@ -81,6 +82,19 @@ describe('a connection to Redis', () => {
     farm.server.process.signal('SIGSTOP');
     await expect(farm.store.submit(submissionOf(), signal)).rejects.toMatchObject({ code: StatusCode.UNAVAILABLE });
     farm.server.process.signal('SIGCONT');
+  });
+
+  test('a connection that has died without a word is given up, and another made', async () => {
+    await using server = await RedisServer.start();
+    const proxy = new DelayingProxy({ targetPort: server.port, delayMilliseconds: 0 });
+    const connection = await connectToRedis(await proxy.listen(), { commandTimeout: 500 });
+    const store = createJobStore(connection, {});
+    await store.count(signal);
+    proxy.strand();
+    await expect(store.count(signal)).rejects.toMatchObject({ code: StatusCode.UNAVAILABLE });
+    await expect.poll(() => store.count(signal).catch(() => undefined), { timeout: 10_000 }).toBeDefined();
+    await connection.stop();
+    await proxy.close();
   });
 
   test('stops at once though the server does not come back', async () => {

@@ -19,6 +19,7 @@ export interface DelayingProxyOptions {
 export class DelayingProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #stranded = new WeakSet<Socket>();
   readonly #held: Record<Direction, Array<() => void>> = { up: [], down: [] };
   readonly #holding: Record<Direction, boolean> = { up: false, down: false };
   readonly #passed: Record<Direction, number> = { up: 0, down: 0 };
@@ -88,6 +89,11 @@ export class DelayingProxy {
     this.#isCut = false;
   }
 
+  /** Every connection falls silent for ever, as when the machine behind it loses its power; new ones are taken. */
+  strand(): void {
+    for (const socket of this.#sockets) this.#stranded.add(socket);
+  }
+
   /** Cuts every connection; new ones are taken. */
   breakConnections(): void {
     for (const socket of this.#sockets) socket.destroy();
@@ -103,10 +109,12 @@ export class DelayingProxy {
     from.on('error', () => to.destroy());
     from.on('close', () => {
       this.#sockets.delete(from);
+      if (this.#stranded.has(from)) return;
       this.#later(direction, () => to.end());
     });
     from.on('data', (chunk: Buffer) => {
       this.#later(direction, () => {
+        if (this.#stranded.has(from)) return;
         if (!to.destroyed) to.write(chunk);
         this.#passed[direction] += chunk.byteLength;
         for (const wake of this.#onProgress.splice(0)) wake();

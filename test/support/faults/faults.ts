@@ -199,6 +199,21 @@ const network: readonly Fault[] = LINKS.flatMap(({ between, of }): Fault[] => [
   },
 ]);
 
+/** Which links of a replica may go dead without anybody being told. */
+const SERVICE_LINKS = [
+  { service: 'Redis', of: (farm: FaultFarm) => farm.pick(farm.schedulingReplicas).redisLink },
+  { service: 'RabbitMQ', of: (farm: FaultFarm) => farm.pick(farm.schedulingReplicas).rabbitmqLink },
+] as const;
+
+const deadConnections: readonly Fault[] = SERVICE_LINKS.map(({ service, of }) => ({
+  name: `the connection of a replica to ${service} dead without a word`,
+  bound: seconds(60),
+  strike: (farm) => {
+    of(farm).strand();
+    return pause(AWAY_MS);
+  },
+}));
+
 const slowNetwork: Fault = {
   name: 'the network slow between everybody',
   bound: AWAY_MS + seconds(60),
@@ -221,6 +236,7 @@ export const FAULTS: readonly Fault[] = [
   ...broker,
   ...redis,
   ...network,
+  ...deadConnections,
   slowNetwork,
 ];
 

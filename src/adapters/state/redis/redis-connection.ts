@@ -277,6 +277,8 @@ export class RedisConnection implements Service {
       ...(tls === undefined ? {} : { tls }),
       connectTimeout,
       commandTimeout,
+      // A primary whose machine has lost its power closes no connection; TCP would wait for it for a quarter of an hour.
+      socketTimeout: commandTimeout,
       connectionName,
       maxRetriesPerRequest: null,
       autoResendUnfulfilledCommands: false,
