@@ -93,7 +93,7 @@ afterEach(async () => {
 });
 
 describe('two replicas', () => {
-  test('keep the rules of the protocol with calls spread over both', { timeout: 240_000 }, async () => {
+  test('keep the rules of the protocol with calls spread over both', { timeout: 900_000 }, async () => {
     const [one, two] = [await startReplica('one'), await startReplica('two')];
     expect(await runConformance([one.address, two.address], await conformanceFiles())).toBe('');
   });
