@@ -10,6 +10,7 @@ import { execute } from './scenarios/execute.ts';
 import { findMissingBlobs } from './scenarios/find-missing-blobs.ts';
 import { getTree } from './scenarios/get-tree.ts';
 import { replicas } from './scenarios/replicas.ts';
+import { scale } from './scenarios/scale.ts';
 import { goalsOf, type Row, reachesGoal, type Scenario } from './support/scenario.ts';
 import { renderTables } from './support/table.ts';
 
@@ -22,6 +23,7 @@ const SCENARIOS: readonly Scenario[] = [
   memory,
   execute,
   replicas,
+  scale,
   bazel,
 ];
 

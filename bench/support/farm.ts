@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { startCompiled } from '../../test/support/program.ts';
 import { RabbitmqServer } from '../../test/support/rabbitmq-server.ts';
@@ -21,26 +20,40 @@ export interface FarmCalls {
   readonly acknowledgements: number;
 }
 
+/** In bytes. */
+export interface FarmMemory {
+  readonly redis: number;
+  readonly rabbitmq: number;
+  readonly replicas: number;
+}
+
+const MEBIBYTE = 1024 * 1024;
+
 interface FarmParts {
   readonly replicas: readonly RunningServer[];
   readonly redis: RedisServer;
+  readonly storage: RedisServer;
   readonly rabbitmq: RabbitmqServer;
   readonly rabbitmqPid: number;
 }
 
-/** Replicas of all roles with a Redis, a RabbitMQ and a storage server of their own. */
+/** Replicas of all roles with a Redis for scheduling, one for storage, and a RabbitMQ of their own. */
 export class Farm {
   /** The replicas alone. */
   readonly server: Server;
+  /** That of scheduling. */
   readonly redis: ProcessMeter;
+  /** The Redis that keeps blobs and results. */
+  readonly storage: ProcessMeter;
   readonly rabbitmq: ProcessMeter;
   readonly #rabbitmqServer: RabbitmqServer;
   readonly #redisClient: Redis;
 
-  private constructor({ replicas, redis, rabbitmq, rabbitmqPid }: FarmParts, stop: () => Promise<void>) {
+  private constructor({ replicas, redis, storage, rabbitmq, rabbitmqPid }: FarmParts, stop: () => Promise<void>) {
     const addresses = replicas.map((each) => each.address);
     const pids = replicas.map((each) => each.pid);
     this.redis = new ProcessMeter([redis.process.pid ?? 0]);
+    this.storage = new ProcessMeter([storage.process.pid ?? 0]);
     this.rabbitmq = new ProcessMeter([rabbitmqPid]);
     this.#rabbitmqServer = rabbitmq;
     this.#redisClient = new Redis(redis.port, '127.0.0.1');
@@ -50,7 +63,7 @@ export class Farm {
     });
   }
 
-  /** @param settings of the replicas, beside where Redis, RabbitMQ and the storage are. */
+  /** @param settings of the replicas, beside where Redis and RabbitMQ are. */
   static async start(replicaCount: number, options: BenchOptions, settings: object = {}): Promise<Farm> {
     const closers: Array<() => Promise<unknown>> = [];
     const stop = async () => {
@@ -61,33 +74,30 @@ export class Farm {
       closers.push(() => removeFolder(folder));
       const redis = await RedisServer.start();
       closers.push(() => redis[Symbol.asyncDispose]());
+      const storage = await RedisServer.start();
+      closers.push(() => storage[Symbol.asyncDispose]());
       const rabbitmq = await RabbitmqServer.start();
       closers.push(() => rabbitmq[Symbol.asyncDispose]());
       const rabbitmqPid = Number(/\d+/.exec(await rabbitmq.control('eval', 'os:getpid().'))?.[0]);
-      const serve = async (name: string, configuration: object) => {
-        const nodeArgs = name === 'storage' ? [] : profileArgs(options);
-        const server = await startServe(folder, name, configuration, (args) => startCompiled(nodeArgs, args));
-        closers.push(() => server.stop());
-        return server;
+      const stored = { kind: 'redis', addresses: [`127.0.0.1:${storage.port}`] };
+      // Little memory, so that a replica's size tells of scheduling.
+      const fast = { kind: 'memory', maximumSizeBytes: 4 * MEBIBYTE };
+      const tiered = { kind: 'tiered', fast, slow: stored };
+      const configuration = {
+        blobs: { kind: 'existence-cache', maximumEntries: 10_000, store: tiered },
+        actionCache: stored,
+        redis: { addresses: [`127.0.0.1:${redis.port}`] },
+        rabbitmq: { addresses: [`127.0.0.1:${rabbitmq.port}`] },
+        ...settings,
       };
-      const storage = await serve('storage', {
-        roles: ['cas', 'action-cache'],
-        blobs: { kind: 'disk', directory: join(folder, 'blobs') },
-        actionCache: { kind: 'disk', directory: join(folder, 'action-cache') },
-      });
-      const remote = { kind: 'remote', endpoint: `grpc://${storage.address}` };
+      const start = (args: readonly string[]) => startCompiled(profileArgs(options), args);
       const replicas: RunningServer[] = [];
-      for (let i = 0; i < replicaCount; i += 1) {
-        const replica = await serve(`replica-${i + 1}`, {
-          blobs: { kind: 'tiered', fast: { kind: 'memory' }, slow: remote },
-          actionCache: remote,
-          redis: { addresses: [`127.0.0.1:${redis.port}`] },
-          rabbitmq: { addresses: [`127.0.0.1:${rabbitmq.port}`] },
-          ...settings,
-        });
+      for (let i = 1; i <= replicaCount; i += 1) {
+        const replica = await startServe(folder, `replica-${i}`, configuration, start);
+        closers.push(() => replica.stop());
         replicas.push(replica);
       }
-      return new Farm({ replicas, redis, rabbitmq, rabbitmqPid }, stop);
+      return new Farm({ replicas, redis, storage, rabbitmq, rabbitmqPid }, stop);
     } catch (cause) {
       await stop();
       throw cause;
@@ -112,8 +122,14 @@ export class Farm {
     };
   }
 
-  /** Bytes that Redis holds. */
-  async redisBytes(): Promise<number> {
-    return Number(/used_memory:(\d+)/.exec(await this.#redisClient.info('memory'))?.[1]);
+  /** Bytes that each of them holds now: the Redis of scheduling, RabbitMQ, and the replicas' resident sizes. */
+  async memory(): Promise<FarmMemory> {
+    const redis = /used_memory:(\d+)/.exec(await this.#redisClient.info('memory'))?.[1];
+    const rabbitmq = await this.#rabbitmqServer.control('eval', 'erlang:garbage_collect(), erlang:memory(total).');
+    return {
+      redis: Number(redis),
+      rabbitmq: Number(/\d+/.exec(rabbitmq)?.[0]),
+      replicas: this.server.residentMebibytes() * MEBIBYTE,
+    };
   }
 }

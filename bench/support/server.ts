@@ -94,6 +94,8 @@ export async function startBareServer(): Promise<Server> {
 export interface Helper {
   /** The first line that it printed. */
   readonly firstLine: string;
+  /** The last line that it printed so far. */
+  lastLine(): string;
   readonly pid: number;
   stop(): Promise<void>;
 }
@@ -103,16 +105,20 @@ export async function startHelper(file: string, args: readonly string[]): Promis
   const path = fileURLToPath(new URL(file, import.meta.url));
   const child = spawn(process.execPath, ['--import', 'tsx', path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  let lastLine = '';
   const firstLine = await new Promise<string>((resolve, reject) => {
     let output = '';
     child.stdout.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
-      if (output.includes('\n')) resolve(output.slice(0, output.indexOf('\n')));
+      const lines = (output + chunk.toString()).split('\n');
+      output = lines.pop() ?? '';
+      lastLine = lines.at(-1) ?? lastLine;
+      if (lines[0] !== undefined) resolve(lines[0]);
     });
     child.once('exit', (code) => reject(new Error(`${file} ended with ${code}`)));
   });
   return {
     firstLine,
+    lastLine: () => lastLine,
     pid: child.pid as number,
     stop: async () => {
       child.kill('SIGTERM');
