@@ -66,6 +66,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/queue.ts')).configureQueue,
   },
   {
+    name: 'dead-letters',
+    summary: 'show jobs that nobody would run any more, and execute them again',
+    load: async () => (await import('./commands/dead-letters.ts')).configureDeadLetters,
+  },
+  {
     name: 'bots',
     summary: 'list the bots that run actions, and drain them',
     load: async () => (await import('./commands/bots.ts')).configureBots,

@@ -17,6 +17,8 @@ import { Health } from '../server/health.ts';
 import { addReflection } from '../server/reflection.ts';
 import { RpcServer, type RpcServerOptions } from '../server/rpc-server.ts';
 import { LogStreamNames } from '../services/log-stream-names.ts';
+import { PlatformRules } from '../services/platform-rules.ts';
+import { Redelivery, type RedeliveryOptions } from '../services/redelivery.ts';
 import { composeConsole } from './console.ts';
 import type { MetricsExchange } from './metrics-exchange.ts';
 import { combineObservers, type ReplicaObserver } from './replica-observer.ts';
@@ -108,6 +110,7 @@ export async function composeReplica(
     // From the first to the last moment, so that whoever looks sees it start and drain.
     ...(console === undefined ? [] : [console]),
     ...scheduling.services,
+    ...redeliveryOf(configuration, { instances, scheduler, clock, logger }),
     ...(assets?.services ?? []),
     logStreamNames,
     server,
@@ -135,6 +138,12 @@ export async function composeReplica(
     maximumBytes: storage.maximumBytes,
     countJobs: (signal) => scheduler.jobs.count(signal),
   };
+}
+
+/** Executes dead letters again, on replicas that execute. */
+function redeliveryOf({ roles, platform }: ReplicaConfiguration, options: RedeliveryOptions): readonly Service[] {
+  if (!roles.includes('execution')) return [];
+  return [new Redelivery({ ...options, platformRules: new PlatformRules(platform) })];
 }
 
 async function loadCompressions(): Promise<ReadonlyMap<Compressor, Compression>> {

@@ -66,6 +66,8 @@ export interface JobEventMessage extends BuildLabels {
 export interface DeadLetter {
   readonly work: WorkMessage;
   readonly reason: string;
+  /** When it was written. Milliseconds since the epoch. */
+  readonly at: number;
 }
 
 export interface WorkQueueState {
@@ -141,4 +143,27 @@ export interface Broker {
 
   /** Puts a letter where operators find it. @throws as `offerWork`. */
   publishDeadLetter(letter: DeadLetter): Promise<void>;
+
+  /**
+   * Shows dead letters to `visit`, the oldest first and `limit` at most, and takes out each that `visit` says to remove
+   * once it has said so. What is kept stays in its place.
+   *
+   * @throws what `visit` throws, which keeps the letter; UNAVAILABLE with RetryInfo when the carrier can't be reached.
+   */
+  visitDeadLetters(
+    visit: (letter: DeadLetter) => Promise<'keep' | 'remove'>,
+    limit: number,
+    signal: AbortSignal,
+  ): Promise<void>;
+
+  /** Has the action of a dead letter executed again, by whoever listens. @throws as `offerWork`. */
+  redeliver(work: WorkMessage, signal: AbortSignal): Promise<void>;
+
+  /**
+   * Calls the listener for every message that was redelivered; one listener in a process, one replica for a message.
+   * What it throws brings the message back to it later.
+   *
+   * @returns how to stop it.
+   */
+  onRedelivery(listener: (work: WorkMessage) => Promise<void>): () => void;
 }

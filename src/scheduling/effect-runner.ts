@@ -180,8 +180,10 @@ export class EffectRunner {
   async #deadLetter(job: Job, reason: string): Promise<void> {
     const effect = offer(job);
     if (effect.type !== 'offer') return;
-    await this.#options.broker.publishDeadLetter({ work: { ...effect.work, attempt: job.attempts }, reason });
-    this.#options.logger.warn({ jobId: job.id, reason }, 'a job failed');
+    const { broker, clock, logger } = this.#options;
+    const work = { ...effect.work, attempt: Math.max(1, job.attempts) };
+    await broker.publishDeadLetter({ work, reason, at: clock.now() });
+    logger.warn({ jobId: job.id, reason }, 'a job failed');
   }
 
   async #checkFit(job: Job): Promise<void> {

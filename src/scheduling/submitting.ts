@@ -1,4 +1,5 @@
 import type { Job, PlainDigest } from '../domain/job.ts';
+import type { Submission, Watch } from '../domain/job-machine/event.ts';
 import type { InlineWishes } from '../domain/operation.ts';
 import type { Outcome } from '../domain/outcome.ts';
 import type { Requirement } from '../domain/platform.ts';
@@ -58,25 +59,10 @@ export class Submitting {
    *   A broker that is away is no reason to refuse.
    */
   async submit(wish: ExecutionWish, signal: AbortSignal): Promise<{ readonly job: Job; readonly watch: JobWatch }> {
-    const { jobs, effects, hub, ids, replicaId, settings } = this.#options;
-    const { operationId, requestMetadata, inline, timeout, ...rest } = wish;
-    const submitted = await jobs.submit(
-      {
-        ...rest,
-        jobId: createShardedId(shardOfHash(wish.actionDigest.hash), ids),
-        policy: {
-          maxAttempts: settings.maxAttempts,
-          queueTimeout: settings.queueTimeout,
-          executionTimeout: (timeout ?? settings.maxExecutionTimeout) + settings.executionTimeoutMargin,
-          abandonAfter: settings.abandonAfter,
-          unservedGrace: settings.unservedGrace,
-          retention: settings.retention,
-        },
-        operation: { id: operationId, priority: wish.priority, requestMetadata, inline },
-        watch: { replicaId, milliseconds: hub.watchMilliseconds },
-      },
-      signal,
-    );
+    const { jobs, effects, hub, replicaId, settings } = this.#options;
+    const { operationId } = wish;
+    const watching = { replicaId, milliseconds: hub.watchMilliseconds };
+    const submitted = await jobs.submit(this.#submission(wish, settings.abandonAfter, watching), signal);
     const watch = hub.open(submitted.job.id);
     try {
       watch.feed(submitted.job);
@@ -92,6 +78,37 @@ export class Submitting {
       await effects.apply(submitted.job.id, { type: 'delete-operation', operationId }, new AbortController().signal);
       throw cause;
     }
+  }
+
+  /**
+   * Submits what no client waits for. Unless clients come and go, it goes on for `abandonAfter` milliseconds.
+   *
+   * @throws as `submit`.
+   */
+  async submitUnwatched(wish: ExecutionWish, abandonAfter: number, signal: AbortSignal): Promise<Job> {
+    const { jobs, effects } = this.#options;
+    const submitted = await jobs.submit(this.#submission(wish, abandonAfter, undefined), signal);
+    effects.runLater(submitted.job.id, submitted);
+    return submitted.job;
+  }
+
+  #submission(wish: ExecutionWish, abandonAfter: number, watch: Watch | undefined): Submission {
+    const { ids, settings } = this.#options;
+    const { operationId, requestMetadata, inline, timeout, ...rest } = wish;
+    return {
+      ...rest,
+      jobId: createShardedId(shardOfHash(wish.actionDigest.hash), ids),
+      policy: {
+        maxAttempts: settings.maxAttempts,
+        queueTimeout: settings.queueTimeout,
+        executionTimeout: (timeout ?? settings.maxExecutionTimeout) + settings.executionTimeoutMargin,
+        abandonAfter,
+        unservedGrace: settings.unservedGrace,
+        retention: settings.retention,
+      },
+      operation: { id: operationId, priority: wish.priority, requestMetadata, inline },
+      watch,
+    };
   }
 
   /** Follows the job of an operation that someone submitted earlier. Undefined where it is not known. */

@@ -1,18 +1,27 @@
 import { createRequirement } from '../domain/platform.ts';
 import { invalidArgument, notFound } from '../domain/status-error.ts';
-import type { WorkQueueName } from '../domain/work.ts';
+import type { WorkMessage, WorkQueueName } from '../domain/work.ts';
+import type { DeadLetter } from '../ports/broker.ts';
 import type { CallContext } from '../ports/call-context.ts';
 import type {
   AddDrainRequest,
   AddDrainResponse,
+  DeadLetterSelection,
+  DropDeadLettersRequest,
+  DropDeadLettersResponse,
+  ListDeadLettersRequest,
+  ListDeadLettersResponse,
   ListDrainsRequest,
   ListDrainsResponse,
   ListWorkQueuesRequest,
   ListWorkQueuesResponse,
   RemoveDrainRequest,
   RemoveDrainResponse,
+  ResendDeadLettersRequest,
+  ResendDeadLettersResponse,
   SetWorkQueuePausedRequest,
   SetWorkQueuePausedResponse,
+  DeadLetter as WireDeadLetter,
   WorkQueue,
 } from '../proto/warren/v1/administration.ts';
 import type { Scheduler } from '../scheduling/scheduler.ts';
@@ -29,6 +38,10 @@ export interface AdministrationOptions {
 
 const MAX_TEXT = 1_024;
 const MAX_PROPERTIES = 100;
+
+/** Letters in one answer, and letters that are gone through for a selection. */
+const MOST_LISTED_LETTERS = 1_000;
+const MOST_LETTERS = 10_000;
 
 /** The service warren.v1.Administration: what an operator does with a farm. */
 export class Administration {
@@ -88,6 +101,55 @@ export class Administration {
     throw notFound(`no drain has the pattern '${pattern}'`);
   }
 
+  /** @throws INVALID_ARGUMENT when the limit is negative. */
+  async listDeadLetters({ limit }: ListDeadLettersRequest, { signal }: CallContext): Promise<ListDeadLettersResponse> {
+    if (limit < 0) throw invalidArgument('limit', `is ${limit}, which is negative`);
+    const deadLetters: WireDeadLetter[] = [];
+    const visit = async (letter: DeadLetter) => {
+      deadLetters.push(deadLetterToWire(letter));
+      return 'keep' as const;
+    };
+    const most = limit === 0 ? MOST_LISTED_LETTERS : Math.min(limit, MOST_LISTED_LETTERS);
+    await this.#scheduler.broker.visitDeadLetters(visit, most, signal);
+    return { deadLetters };
+  }
+
+  /** @throws INVALID_ARGUMENT when the selection names none and not all; UNAVAILABLE when nobody can take them. */
+  async resendDeadLetters(
+    { selection }: ResendDeadLettersRequest,
+    { signal }: CallContext,
+  ): Promise<ResendDeadLettersResponse> {
+    const { broker } = this.#scheduler;
+    return { jobIds: await this.#takeLetters(selection, signal, (work) => broker.redeliver(work, signal)) };
+  }
+
+  /** @throws INVALID_ARGUMENT when the selection names none and not all. */
+  async dropDeadLetters(
+    { selection }: DropDeadLettersRequest,
+    { signal }: CallContext,
+  ): Promise<DropDeadLettersResponse> {
+    return { jobIds: await this.#takeLetters(selection, signal, async () => {}) };
+  }
+
+  async #takeLetters(
+    selection: DeadLetterSelection | undefined,
+    signal: AbortSignal,
+    take: (work: WorkMessage) => Promise<void>,
+  ): Promise<string[]> {
+    const wanted = new Set(selection?.jobIds);
+    const all = selection?.all ?? false;
+    if (!all && wanted.size === 0) throw invalidArgument('selection', 'names no job, and is not all');
+    const taken: string[] = [];
+    const visit = async ({ work }: DeadLetter) => {
+      if (!all && !wanted.has(work.jobId)) return 'keep';
+      await take(work);
+      taken.push(work.jobId);
+      return 'remove';
+    };
+    await this.#scheduler.broker.visitDeadLetters(visit, MOST_LETTERS, signal);
+    return taken;
+  }
+
   #queueOf({ instanceName, properties }: SetWorkQueuePausedRequest): WorkQueueName {
     if (properties.length > MAX_PROPERTIES) throw invalidArgument('properties', `are more than ${MAX_PROPERTIES}`);
     for (const { name, value } of properties) {
@@ -116,5 +178,22 @@ function workQueueToWire(report: WorkQueueReport): WorkQueue {
     fittingBots: BigInt(report.fittingBots),
     idleSlots: BigInt(report.idleSlots),
     reason: report.reason,
+  };
+}
+
+function deadLetterToWire({ work, reason, at }: DeadLetter): WireDeadLetter {
+  return {
+    jobId: work.jobId,
+    instanceName: work.instanceName,
+    requirement: work.requirement.key,
+    actionHash: work.actionDigest.hash,
+    actionSizeBytes: BigInt(work.actionDigest.sizeBytes),
+    digestFunction: work.actionDigest.digestFunction,
+    reason,
+    died: timestampFromMilliseconds(at),
+    tool: work.tool,
+    target: work.target,
+    mnemonic: work.mnemonic,
+    invocation: work.invocation,
   };
 }

@@ -53,6 +53,18 @@ describe('CreateBotSession', () => {
     expect(bot.session.botId).toBe('bot-1');
   });
 
+  test('without a deadline is held for a part of the default one', async () => {
+    const bot = grid.bot('bot-1');
+    let answered = false;
+    const created = bot.create({ remainingMilliseconds: () => undefined }).then(() => {
+      answered = true;
+    });
+    await grid.clock.advance(47_900);
+    expect(answered).toBe(false);
+    await grid.clock.advance(200);
+    await created;
+  });
+
   test('its answer brings a lease that comes meanwhile, PENDING and with the Action itself', async () => {
     const bot = grid.bot('bot-1');
     const created = bot.create();

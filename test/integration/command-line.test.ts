@@ -328,6 +328,31 @@ test('a paused queue holds its work back, says why, and hands it out once it is 
   expect((await run.outcome).stdout).toBe('resumed\n');
 });
 
+test('a job that no bot could run is a dead letter, which is executed again, and dropped', async () => {
+  const run = warren('exec', '--platform', 'ISA=never', '--', 'sh', '-c', fresh('true'));
+  expect((await run).exitCode).toBe(125);
+  const list = async () => (await warren('dead-letters', 'list', '--json')).json() as Array<{ jobId: string }>;
+  const [letter] = await list();
+  expect(letter).toMatchObject({ requirement: 'ISA=never', reason: expect.stringContaining('ISA=never') });
+  const resent = await warren('dead-letters', 'resend', letter?.jobId ?? '');
+  expect(resent.stdout).toBe(`sent again ${letter?.jobId}\n`);
+  const [operation] = await eventually(async () => {
+    const listed = (await warren('operation', 'list', '--json')).json() as Listed[];
+    return listed.length > 0 ? listed : undefined;
+  });
+  expect(operation?.stage).toBe('QUEUED');
+  const again = await eventually(async () => (await list())[0]);
+  expect(again.jobId).not.toBe(letter?.jobId);
+  expect((await warren('dead-letters', 'list')).stdout).toMatch(/^JOB +DIED +ACTION +REASON\n.*ISA=never/);
+  expect((await warren('dead-letters', 'drop', '--all')).stdout).toBe(`dropped ${again.jobId}\n`);
+  expect((await warren('dead-letters', 'list')).stderr).toBe('there is no dead letter\n');
+});
+
+test.each([[['resend']], [['drop', '--all', 'x']]])('which dead letters is said by %j', async (args) => {
+  const { exitCode, stderr } = await warren('dead-letters', ...args);
+  expect({ exitCode, stderr }).toEqual({ exitCode: 2, stderr: 'warren: name jobs, or say --all\n' });
+});
+
 test.each([
   ['pause', 'ISA'],
   ['show', 'a=b=c'],
@@ -377,6 +402,7 @@ const HELP: ReadonlyArray<readonly string[]> = [
   ...['list', 'show', 'wait', 'log', 'cancel'].map((each) => ['operation', each]),
   ...['list', 'drain', 'undrain', 'drains'].map((each) => ['bots', each]),
   ...['list', 'show', 'pause', 'resume'].map((each) => ['queue', each]),
+  ...['list', 'resend', 'drop'].map((each) => ['dead-letters', each]),
   ['capabilities'],
 ];
 

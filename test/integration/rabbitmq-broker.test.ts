@@ -222,6 +222,30 @@ describe('work', () => {
     delivery?.acknowledge();
   });
 
+  test('in a queue that another replica has paused is not handed out, at once', async () => {
+    await using farm = await startFarm(2);
+    const [execution, bots] = farm.replicas;
+    const queue = work('x', { OSFamily: 'linux' });
+    await execution?.offerWork(work('first', { OSFamily: 'linux' }), never);
+    const first = await bots?.takeNext(bot({ OSFamily: 'linux' }), never);
+    first?.acknowledge();
+    const giveUp = new AbortController();
+    const waiting = bots?.takeNext(bot({ OSFamily: 'linux' }), giveUp.signal);
+    const operator = await connect(server.url);
+    const channel = await operator.createChannel();
+    const consumers = async () => (await channel.checkQueue(workQueueName(queue))).consumerCount;
+    expect(await eventually(async () => (await consumers()) === 1)).toBe(true);
+    await execution?.setPaused(queue, true, never);
+    // Long before anybody looks at the registry again.
+    expect(await eventually(async () => (await consumers()) === 0)).toBe(true);
+    await execution?.offerWork(work('second', { OSFamily: 'linux' }), never);
+    expect(await bots?.takeNow(bot({ OSFamily: 'linux' }), never)).toBeUndefined();
+    await execution?.setPaused(queue, false, never);
+    expect((await waiting)?.work.jobId).toBe('second');
+    giveUp.abort();
+    await operator.close();
+  });
+
   test('for a queue that is full by policy is refused with RESOURCE_EXHAUSTED', async () => {
     await using farm = await startFarm(1);
     const [replica] = farm.replicas;
@@ -331,7 +355,7 @@ describe('operators', () => {
 
   test('read dead letters, with their reason, in a durable queue', async () => {
     await using farm = await startFarm(1);
-    await farm.replicas[0]?.publishDeadLetter({ work: work(`dead-${instanceName}`), reason: 'given up' });
+    await farm.replicas[0]?.publishDeadLetter({ work: work(`dead-${instanceName}`), reason: 'given up', at: 5 });
     const operator = await connect(server.url);
     const channel = await operator.createChannel();
     expect(await eventually(async () => (await channel.checkQueue('warren.dead')).messageCount > 0)).toBe(true);

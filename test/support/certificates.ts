@@ -28,6 +28,20 @@ export class SelfSignedCertificate implements AsyncDisposable {
     return certificate;
   }
 
+  /** Makes a certificate for a client, signed by this one. */
+  async issue(commonName: string): Promise<{ readonly certificateFile: string; readonly keyFile: string }> {
+    const issued = {
+      certificateFile: join(this.#folder, `${commonName}.pem`),
+      keyFile: join(this.#folder, `${commonName}-key.pem`),
+    };
+    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+    const signer = ['-CA', this.certificateFile, '-CAkey', this.keyFile, '-subj', `/CN=${commonName}`];
+    const usage = ['-addext', 'basicConstraints=critical,CA:FALSE'];
+    const files = ['-keyout', issued.keyFile, '-out', issued.certificateFile];
+    await promisify(execFile)('openssl', ['req', '-x509', ...curve, ...signer, ...usage, ...files]);
+    return issued;
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return removeFolder(this.#folder);
   }

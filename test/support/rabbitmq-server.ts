@@ -16,6 +16,8 @@ export interface RabbitmqServerOptions {
   readonly configuration?: readonly string[];
   /** Whether the management plugin listens, on `managementPort`. Defaults to false. */
   readonly management?: boolean;
+  /** What enabled_plugins holds. Defaults to the management plugin where it is wanted, else to none. */
+  readonly plugins?: string;
   /** Where it listens. Defaults to a free port. */
   readonly port?: number;
   /** Where the management plugin listens. Defaults to a free port. */
@@ -83,7 +85,7 @@ export class RabbitmqServer implements AsyncDisposable {
     );
     await writeFile(
       join(folder, 'enabled_plugins'),
-      options.management === true ? '[rabbitmq_management].\n' : '[].\n',
+      options.plugins ?? (options.management === true ? '[rabbitmq_management].\n' : '[].\n'),
     );
     const env = {
       HOME: folder,

@@ -6,11 +6,17 @@ import { ObservedBroker } from './observed-broker.ts';
 
 const SILENT = { jobChanged: () => {}, deadLettered: () => {} };
 
-describeBroker('ObservedBroker', async () => ({
-  broker: new ObservedBroker(new InProcessBroker(), SILENT),
-  instanceName: 'main',
-  [Symbol.asyncDispose]: async () => {},
-}));
+describeBroker('ObservedBroker', async () => {
+  const broker = new ObservedBroker(new InProcessBroker(), SILENT);
+  return {
+    broker,
+    other: broker,
+    replicaIds: ['replica-1', 'replica-2'],
+    instanceName: 'main',
+    priorities: true,
+    [Symbol.asyncDispose]: async () => {},
+  };
+});
 
 describe('ObservedBroker', () => {
   test('tells of events and dead letters, also where nobody taps', async () => {
@@ -21,7 +27,7 @@ describe('ObservedBroker', () => {
       deadLettered: (letter) => heard.push(letter),
     });
     const event = { jobId: 'job', state: 'queued' } as JobEventMessage;
-    const letter: DeadLetter = { work: workOf('main'), reason: 'test' };
+    const letter: DeadLetter = { work: workOf('main'), reason: 'test', at: 5 };
     expect(broker.eventsWanted).toBe(true);
     broker.publishEvent(event);
     await broker.publishDeadLetter(letter);

@@ -82,4 +82,19 @@ export class ObservedBroker implements Broker {
     this.#observer.deadLettered(letter);
     return this.#inner.publishDeadLetter(letter);
   }
+  visitDeadLetters(
+    visit: (letter: DeadLetter) => Promise<'keep' | 'remove'>,
+    limit: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    return this.#inner.visitDeadLetters(visit, limit, signal);
+  }
+
+  redeliver(work: WorkMessage, signal: AbortSignal): Promise<void> {
+    return this.#inner.redeliver(work, signal);
+  }
+
+  onRedelivery(listener: (work: WorkMessage) => Promise<void>): () => void {
+    return this.#inner.onRedelivery(listener);
+  }
 }

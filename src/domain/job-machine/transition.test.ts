@@ -5,7 +5,7 @@ import { isFinished, type Job } from '../job.ts';
 import { createRequirement } from '../platform.ts';
 import { StatusCode } from '../status-code.ts';
 import { createJob } from './create.ts';
-import type { JobEvent, Submission } from './event.ts';
+import type { JobEvent, OfferLoss, Submission } from './event.ts';
 import { nextDeadline } from './tick.ts';
 import { transition } from './transition.ts';
 
@@ -114,6 +114,79 @@ describe('deadlines', () => {
   });
 });
 
+describe('a renewed lease', () => {
+  test('without news changes nothing that clients see, and is told to nobody', () => {
+    const { next: job } = createJob(submissionOf(), START);
+    const renew: JobEvent = {
+      type: 'renew',
+      attempt: 1,
+      botId: 'bot-1',
+      leaseMilliseconds: 20_000,
+      executing: true,
+      partialMetadata: undefined,
+    };
+    const once = after(job, [0, lease(1)], [1_000, renew]);
+    const twice = after(job, [0, lease(1)], [1_000, renew], [2_000, renew]);
+    expect(twice.effects).toEqual([]);
+    expect(twice.job.version).toBe(once.job.version);
+  });
+});
+
+describe('an offer whose message is lost', () => {
+  const { next: job } = createJob(submissionOf(), START);
+  const lost = (loss: OfferLoss, offeredAt = START, attempt = 1): JobEvent => ({
+    type: 'offer-lost',
+    attempt,
+    offeredAt,
+    loss,
+  });
+
+  test('is made again', () => {
+    const { job: queued, effects } = after(job, [5_000, lost('resend')]);
+    expect(queued).toMatchObject({ state: 'queued', offeredAt: START + 5_000 });
+    expect(effects).toMatchObject([{ type: 'offer', work: { attempt: 1, offeredAt: START + 5_000 } }]);
+  });
+
+  test.each([
+    [
+      'expired',
+      'expired',
+      StatusCode.UNAVAILABLE,
+      'waited 5 s in queue ISA=arm',
+      ['withdraw', 'notify', 'dead-letter'],
+    ],
+    ['fail', 'failed', StatusCode.ABORTED, 'lost from queue ISA=arm', ['withdraw', 'notify', 'dead-letter']],
+    ['overflow', 'failed', StatusCode.RESOURCE_EXHAUSTED, 'queue ISA=arm is full', ['withdraw', 'notify']],
+  ] as const)('by %s ends the job, and says so', (loss, state, code, message, told) => {
+    const { job: ended, effects } = after(job, [5_000, lost(loss)]);
+    expect(ended).toMatchObject({
+      state,
+      outcome: { status: { code, message: expect.stringContaining(message) as string } },
+    });
+    expect(effects.map((each) => each.type)).toEqual(told);
+  });
+
+  test.each([
+    ['that was made anew since', [[5_000, lost('resend')]], lost('expired')],
+    ['whose job has been taken', [[5_000, lease(1)]], lost('expired')],
+    [
+      'of an attempt that is over',
+      [
+        [0, lease(1)],
+        [0, { type: 'give-back', attempt: 1, botId: 'bot-1', reason: 'x' }],
+      ],
+      lost('expired'),
+    ],
+  ] as ReadonlyArray<[string, Array<readonly [number, JobEvent]>, JobEvent]>)(
+    '%s changes nothing',
+    (_what, before, event) => {
+      const { job: still, accepted, effects } = after(job, ...before, [6_000, event]);
+      expect({ accepted, effects }).toEqual({ accepted: false, effects: [] });
+      expect(still).toBe(after(still, [6_000, event]).job);
+    },
+  );
+});
+
 describe('any history', () => {
   const attempt = fc.integer({ min: 1, max: 4 });
   const botId = fc.constantFrom('bot-1', 'bot-2');
@@ -128,6 +201,9 @@ describe('any history', () => {
     }),
     fc.record({ type: fc.constant('give-back' as const), attempt, botId, reason: fc.constant('lost') }),
     fc.constant<JobEvent>({ type: 'fit', unmet: 'none' }),
+    fc
+      .constantFrom<OfferLoss>('resend', 'fail', 'expired', 'overflow')
+      .map((loss): JobEvent => ({ type: 'offer-lost', attempt: 1, offeredAt: START, loss })),
     fc.constant<JobEvent>({ type: 'unwatch', replicaId: 'replica-1' }),
     fc.constant<JobEvent>({ type: 'cancel-operation', operationId: 'aa-00000000-0000-4000-8000-000000000002' }),
     fc.constant<JobEvent>(TICK),

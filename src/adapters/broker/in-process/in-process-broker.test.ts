@@ -10,11 +10,17 @@ import { runsBefore } from './work-queue.ts';
 
 const signal = new AbortController().signal;
 
-describeBroker('InProcessBroker', async () => ({
-  broker: new InProcessBroker(),
-  instanceName: 'main',
-  [Symbol.asyncDispose]: async () => {},
-}));
+describeBroker('InProcessBroker', async () => {
+  const broker = new InProcessBroker();
+  return {
+    broker,
+    other: broker,
+    replicaIds: ['replica-1', 'replica-2'],
+    instanceName: 'main',
+    priorities: true,
+    [Symbol.asyncDispose]: async () => {},
+  };
+});
 
 describe('InProcessBroker', () => {
   const NO_PROPERTIES = { instanceName: 'main', capability: createCapability([]) };

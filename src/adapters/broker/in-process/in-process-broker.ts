@@ -1,5 +1,5 @@
 import { type Capability, createRequirement } from '../../../domain/platform.ts';
-import { resourceExhausted } from '../../../domain/status-error.ts';
+import { resourceExhausted, unavailable } from '../../../domain/status-error.ts';
 import { type WorkMessage, type WorkQueueName, workQueueKey } from '../../../domain/work.ts';
 import type {
   Broker,
@@ -40,6 +40,7 @@ export class InProcessBroker implements Broker {
   readonly #updateListeners = new Map<string, Set<(update: ReplicaUpdate) => void>>();
   readonly #eventListeners = new Set<(event: JobEventMessage) => void>();
   readonly #deadLetters: DeadLetter[] = [];
+  #redeliveryListener: ((work: WorkMessage) => Promise<void>) | undefined;
 
   constructor(options: InProcessBrokerOptions = {}) {
     this.#maxQueues = options.maxQueues ?? 10_000;
@@ -144,6 +145,32 @@ export class InProcessBroker implements Broker {
   async publishDeadLetter(letter: DeadLetter): Promise<void> {
     this.#deadLetters.push(letter);
     if (this.#deadLetters.length > this.#maxDeadLetters) this.#deadLetters.shift();
+  }
+
+  async visitDeadLetters(
+    visit: (letter: DeadLetter) => Promise<'keep' | 'remove'>,
+    limit: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (const letter of this.#deadLetters.slice(0, limit)) {
+      signal.throwIfAborted();
+      if ((await visit(letter)) === 'keep') continue;
+      const index = this.#deadLetters.indexOf(letter);
+      if (index >= 0) this.#deadLetters.splice(index, 1);
+    }
+  }
+
+  async redeliver(work: WorkMessage, _signal: AbortSignal): Promise<void> {
+    const listener = this.#redeliveryListener;
+    if (listener === undefined) throw unavailable('this server does not execute', RETRY_WHEN_FULL);
+    await listener(work);
+  }
+
+  onRedelivery(listener: (work: WorkMessage) => Promise<void>): () => void {
+    this.#redeliveryListener = listener;
+    return () => {
+      this.#redeliveryListener = undefined;
+    };
   }
 
   /** The youngest dead letters, the oldest of them first. */

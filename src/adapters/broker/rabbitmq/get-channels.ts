@@ -49,6 +49,13 @@ export class GetChannels implements ConnectionUser {
     this.#open.clear();
   }
 
+  /** Gives up the channels, once what was acknowledged on them has arrived. */
+  async close(): Promise<void> {
+    const open = [...this.#open];
+    this.disconnected();
+    await Promise.all(open.map((channel) => channel.close().catch(() => {})));
+  }
+
   /** Whether messages that came by the channel can still be settled; if not, the broker has given them to others. */
   isOpen(channel: Channel): boolean {
     return this.#open.has(channel);

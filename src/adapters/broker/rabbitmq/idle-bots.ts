@@ -56,12 +56,12 @@ export class IdleBots {
     return this.#waiters.length === 0 && this.#inHand === 0;
   }
 
-  /** Gives up the channel. Only for bots that are unused. */
-  close(): void {
+  /** Gives up the channel, once what was acknowledged on it has arrived. What is in hand still goes to others. */
+  async close(): Promise<void> {
     this.#stopListening();
     const channel = this.#channel;
     this.disconnected();
-    channel?.close().catch(() => {});
+    await channel?.close().catch(() => {});
   }
 
   get waiting(): number {

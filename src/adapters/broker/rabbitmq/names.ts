@@ -12,6 +12,8 @@ export const RETURNED_EXCHANGE = 'warren.returned';
 export const RETURNED_QUEUE = 'warren.returned';
 export const DEAD_EXCHANGE = 'warren.dead';
 export const DEAD_QUEUE = 'warren.dead';
+export const REDELIVER_EXCHANGE = 'warren.redeliver';
+export const REDELIVER_QUEUE = 'warren.redeliver';
 
 /** AMQP allows 255 bytes for a name; what is longer than this is cut and ends in a hash of the whole. */
 const LONGEST_NAME_BYTES = 200;

@@ -17,16 +17,19 @@ import type {
 } from '../../../ports/broker.ts';
 import type { WorkQueueRegistry } from '../../../ports/work-queue-registry.ts';
 import { BrokerConnection, type BrokerConnectionOptions, type ConnectionUser } from './connection.ts';
+import { DeadLetters } from './dead-letters.ts';
 import { GetChannels } from './get-channels.ts';
 import { IdleBots } from './idle-bots.ts';
-import { encodeWork } from './messages.ts';
-import { DEAD_EXCHANGE, WORK_EXCHANGE } from './names.ts';
+import { decodeWork, encodeWork } from './messages.ts';
+import { REDELIVER_EXCHANGE, REDELIVER_QUEUE, RETURNED_QUEUE, WORK_EXCHANGE } from './names.ts';
 import { priorityLevel } from './priority.ts';
 import { ConfirmingPublisher, RejectedError, UnroutableError } from './publisher.ts';
 import { QueueDirectory } from './queue-directory.ts';
-import { ReturnedMessages } from './returned-messages.ts';
+import { readReturnedWork } from './returned-work.ts';
+import { SharedQueue } from './shared-queue.ts';
 import { Topology, type WorkQueueOptions } from './topology.ts';
 import { Updates } from './updates.ts';
+import { workHeaders } from './work-headers.ts';
 import { WorkQueues } from './work-queues.ts';
 
 export interface RabbitmqBrokerOptions {
@@ -60,6 +63,9 @@ const UNROUTABLE_RETRY_MS = 1_000;
  */
 const OVERTAKING_MS = 10_000;
 
+/** Queues that are counted at the same time; each takes a channel for a moment. */
+const COUNTED_AT_ONCE = 16;
+
 /** Different capabilities of bots before those without an idle bot are dropped; each holds a channel. */
 const MOST_CAPABILITIES = 256;
 
@@ -73,7 +79,9 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
   readonly #workQueues: WorkQueues;
   readonly #gets: GetChannels;
   readonly #directory: QueueDirectory;
-  readonly #returned: ReturnedMessages;
+  readonly #returned: SharedQueue<ReturnedWork>;
+  readonly #redelivered: SharedQueue<WorkMessage>;
+  readonly #deadLetters: DeadLetters;
   /** By instance and capability. */
   readonly #idleBots = new Map<string, IdleBots>();
   #model: ChannelModel | undefined;
@@ -95,7 +103,14 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
       logger,
       onQueueHint: (hint) => this.#directory.note(hint),
     });
-    this.#returned = new ReturnedMessages({ clock, logger });
+    this.#returned = new SharedQueue({ queue: RETURNED_QUEUE, read: readReturnedWork, clock, logger });
+    this.#redelivered = new SharedQueue({
+      queue: REDELIVER_QUEUE,
+      read: ({ content }) => decodeWork(content),
+      clock,
+      logger,
+    });
+    this.#deadLetters = new DeadLetters(this.#publisher);
     this.#connection = new BrokerConnection(options.connection, [
       new Topology(),
       this.#workQueues,
@@ -103,6 +118,8 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
       this.#updates,
       this.#returned,
       this.#gets,
+      this.#redelivered,
+      this.#deadLetters,
       this,
     ]);
   }
@@ -114,6 +131,8 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
 
   async stop(): Promise<void> {
     this.#directory.stop();
+    // The library sends what several channels have to say in no certain order: the end of the connection may overtake.
+    await Promise.all([this.#gets, ...this.#idleBots.values()].map((each) => each.close()));
     await this.#connection.stop();
   }
 
@@ -182,10 +201,14 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
 
   async queues(signal: AbortSignal): Promise<readonly WorkQueueState[]> {
     await this.#directory.refresh(signal);
+    const listed = [...this.#directory.list()];
     const states: WorkQueueState[] = [];
-    for (const { queue, paused } of this.#directory.list()) {
-      const waiting = await this.#workQueues.waiting(queue);
-      states.push({ queue, paused, waiting, idleBots: this.#idleBotsFor(queue) });
+    for (let start = 0; start < listed.length; start += COUNTED_AT_ONCE) {
+      const counted = listed.slice(start, start + COUNTED_AT_ONCE).map(async ({ queue, paused }) => {
+        const waiting = await this.#workQueues.waiting(queue);
+        return { queue, paused, waiting, idleBots: this.#idleBotsFor(queue) };
+      });
+      states.push(...(await Promise.all(counted)));
     }
     return states;
   }
@@ -206,17 +229,34 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
     this.#updates.publishEvent(event);
   }
 
-  publishDeadLetter({ work, reason }: DeadLetter): Promise<void> {
-    return this.#publisher.publish({
-      exchange: DEAD_EXCHANGE,
+  publishDeadLetter(letter: DeadLetter): Promise<void> {
+    return this.#deadLetters.publish(letter);
+  }
+
+  visitDeadLetters(
+    visit: (letter: DeadLetter) => Promise<'keep' | 'remove'>,
+    limit: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    return this.#deadLetters.visit(visit, limit, signal);
+  }
+
+  async redeliver(work: WorkMessage, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    await this.#publisher.publish({
+      exchange: REDELIVER_EXCHANGE,
       routingKey: '',
       body: encodeWork(work),
-      mandatory: false,
+      mandatory: true,
       persistent: true,
       messageId: work.jobId,
-      type: 'warren.dead-letter',
-      headers: { ...workHeaders(work), reason },
+      type: 'warren.redelivery',
+      headers: workHeaders(work),
     });
+  }
+
+  onRedelivery(listener: (work: WorkMessage) => Promise<void>): () => void {
+    return this.#redelivered.listen(listener);
   }
 
   async #publishWork(work: WorkMessage): Promise<void> {
@@ -267,7 +307,7 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
     for (const [key, bots] of this.#idleBots) {
       if (!bots.unused) continue;
       this.#idleBots.delete(key);
-      bots.close();
+      void bots.close();
     }
   }
 
@@ -276,18 +316,6 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
     for (const bots of this.#idleBots.values()) if (bots.fits(queue)) count += bots.waiting;
     return count;
   }
-}
-
-function workHeaders(work: WorkMessage): Record<string, string | number> {
-  return {
-    instance: work.instanceName,
-    requirement: work.requirement.key,
-    tool: work.tool,
-    target: work.target,
-    mnemonic: work.mnemonic,
-    invocation: work.invocation,
-    attempt: work.attempt,
-  };
 }
 
 function interestKey(instanceName: string, capability: Capability): string {

@@ -4,6 +4,8 @@ import {
   DEAD_EXCHANGE,
   DEAD_QUEUE,
   EVENTS_EXCHANGE,
+  REDELIVER_EXCHANGE,
+  REDELIVER_QUEUE,
   RETURNED_EXCHANGE,
   RETURNED_QUEUE,
   UPDATES_EXCHANGE,
@@ -33,6 +35,16 @@ export function workQueueArguments(options: WorkQueueOptions): Options.AssertQue
   return { ...common, maxPriority: options.priorityLevels };
 }
 
+/** Letters that nobody reads must not pile up for ever: the oldest go. */
+const MOST_LETTERS = 10_000;
+
+/** Queues that are there from the start, each with an exchange of its own. */
+const SHARED_QUEUES: ReadonlyArray<readonly [exchange: string, queue: string, options: Options.AssertQueue]> = [
+  [RETURNED_EXCHANGE, RETURNED_QUEUE, {}],
+  [DEAD_EXCHANGE, DEAD_QUEUE, { maxLength: MOST_LETTERS }],
+  [REDELIVER_EXCHANGE, REDELIVER_QUEUE, { maxLength: MOST_LETTERS }],
+];
+
 /** Declares the exchanges, and the queues that are there from the start. What the operator has declared alike is left as it is. */
 export class Topology implements ConnectionUser {
   readonly name = 'topology';
@@ -42,12 +54,11 @@ export class Topology implements ConnectionUser {
       await channel.assertExchange(WORK_EXCHANGE, 'direct', { durable: true });
       await channel.assertExchange(UPDATES_EXCHANGE, 'direct', { durable: true });
       await channel.assertExchange(EVENTS_EXCHANGE, 'topic', { durable: true });
-      await channel.assertExchange(RETURNED_EXCHANGE, 'fanout', { durable: true });
-      await channel.assertQueue(RETURNED_QUEUE, { durable: true });
-      await channel.bindQueue(RETURNED_QUEUE, RETURNED_EXCHANGE, '');
-      await channel.assertExchange(DEAD_EXCHANGE, 'fanout', { durable: true });
-      await channel.assertQueue(DEAD_QUEUE, { durable: true });
-      await channel.bindQueue(DEAD_QUEUE, DEAD_EXCHANGE, '');
+      for (const [exchange, queue, options] of SHARED_QUEUES) {
+        await channel.assertExchange(exchange, 'fanout', { durable: true });
+        await channel.assertQueue(queue, { durable: true, ...options });
+        await channel.bindQueue(queue, exchange, '');
+      }
     });
   }
 

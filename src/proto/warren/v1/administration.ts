@@ -82,6 +82,50 @@ export interface RemoveDrainRequest {
 export interface RemoveDrainResponse {
 }
 
+export interface ListDeadLettersRequest {
+  limit: number;
+}
+
+export interface ListDeadLettersResponse {
+  deadLetters: DeadLetter[];
+}
+
+export interface DeadLetter {
+  jobId: string;
+  instanceName: string;
+  requirement: string;
+  actionHash: string;
+  actionSizeBytes: bigint;
+  digestFunction: number;
+  reason: string;
+  died?: Timestamp | undefined;
+  tool: string;
+  target: string;
+  mnemonic: string;
+  invocation: string;
+}
+
+export interface DeadLetterSelection {
+  all: boolean;
+  jobIds: string[];
+}
+
+export interface ResendDeadLettersRequest {
+  selection?: DeadLetterSelection | undefined;
+}
+
+export interface ResendDeadLettersResponse {
+  jobIds: string[];
+}
+
+export interface DropDeadLettersRequest {
+  selection?: DeadLetterSelection | undefined;
+}
+
+export interface DropDeadLettersResponse {
+  jobIds: string[];
+}
+
 function createBaseListWorkQueuesRequest(): ListWorkQueuesRequest {
   return { instanceName: "", allInstances: false };
 }
@@ -948,6 +992,612 @@ export const RemoveDrainResponse: MessageFns<RemoveDrainResponse> = {
   },
 };
 
+function createBaseListDeadLettersRequest(): ListDeadLettersRequest {
+  return { limit: 0 };
+}
+
+export const ListDeadLettersRequest: MessageFns<ListDeadLettersRequest> = {
+  encode(message: ListDeadLettersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.limit !== 0) {
+      writer.uint32(8).int32(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListDeadLettersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListDeadLettersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.limit = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListDeadLettersRequest>): ListDeadLettersRequest {
+    return ListDeadLettersRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListDeadLettersRequest>): ListDeadLettersRequest {
+    const message = createBaseListDeadLettersRequest();
+    message.limit = object.limit ?? 0;
+    return message;
+  },
+};
+
+function createBaseListDeadLettersResponse(): ListDeadLettersResponse {
+  return { deadLetters: [] };
+}
+
+export const ListDeadLettersResponse: MessageFns<ListDeadLettersResponse> = {
+  encode(message: ListDeadLettersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.deadLetters) {
+      DeadLetter.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListDeadLettersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListDeadLettersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.deadLetters.push(DeadLetter.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListDeadLettersResponse>): ListDeadLettersResponse {
+    return ListDeadLettersResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListDeadLettersResponse>): ListDeadLettersResponse {
+    const message = createBaseListDeadLettersResponse();
+    message.deadLetters = object.deadLetters?.map((e) => DeadLetter.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseDeadLetter(): DeadLetter {
+  return {
+    jobId: "",
+    instanceName: "",
+    requirement: "",
+    actionHash: "",
+    actionSizeBytes: 0n,
+    digestFunction: 0,
+    reason: "",
+    died: undefined,
+    tool: "",
+    target: "",
+    mnemonic: "",
+    invocation: "",
+  };
+}
+
+export const DeadLetter: MessageFns<DeadLetter> = {
+  encode(message: DeadLetter, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.jobId !== "") {
+      writer.uint32(10).string(message.jobId);
+    }
+    if (message.instanceName !== "") {
+      writer.uint32(18).string(message.instanceName);
+    }
+    if (message.requirement !== "") {
+      writer.uint32(26).string(message.requirement);
+    }
+    if (message.actionHash !== "") {
+      writer.uint32(34).string(message.actionHash);
+    }
+    if (message.actionSizeBytes !== 0n) {
+      if (BigInt.asIntN(64, message.actionSizeBytes) !== message.actionSizeBytes) {
+        throw new globalThis.Error("value provided for field message.actionSizeBytes of type int64 too large");
+      }
+      writer.uint32(40).int64(message.actionSizeBytes);
+    }
+    if (message.digestFunction !== 0) {
+      writer.uint32(48).int32(message.digestFunction);
+    }
+    if (message.reason !== "") {
+      writer.uint32(58).string(message.reason);
+    }
+    if (message.died !== undefined) {
+      Timestamp.encode(message.died, writer.uint32(66).fork()).join();
+    }
+    if (message.tool !== "") {
+      writer.uint32(74).string(message.tool);
+    }
+    if (message.target !== "") {
+      writer.uint32(82).string(message.target);
+    }
+    if (message.mnemonic !== "") {
+      writer.uint32(90).string(message.mnemonic);
+    }
+    if (message.invocation !== "") {
+      writer.uint32(98).string(message.invocation);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeadLetter {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeadLetter();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.jobId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.instanceName = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requirement = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.actionHash = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.actionSizeBytes = reader.int64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.digestFunction = reader.int32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.died = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.tool = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.target = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.mnemonic = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.invocation = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DeadLetter>): DeadLetter {
+    return DeadLetter.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DeadLetter>): DeadLetter {
+    const message = createBaseDeadLetter();
+    message.jobId = object.jobId ?? "";
+    message.instanceName = object.instanceName ?? "";
+    message.requirement = object.requirement ?? "";
+    message.actionHash = object.actionHash ?? "";
+    message.actionSizeBytes = (object.actionSizeBytes !== undefined && object.actionSizeBytes !== null)
+      ? BigInt(object.actionSizeBytes)
+      : 0n;
+    message.digestFunction = object.digestFunction ?? 0;
+    message.reason = object.reason ?? "";
+    message.died = (object.died !== undefined && object.died !== null) ? Timestamp.fromPartial(object.died) : undefined;
+    message.tool = object.tool ?? "";
+    message.target = object.target ?? "";
+    message.mnemonic = object.mnemonic ?? "";
+    message.invocation = object.invocation ?? "";
+    return message;
+  },
+};
+
+function createBaseDeadLetterSelection(): DeadLetterSelection {
+  return { all: false, jobIds: [] };
+}
+
+export const DeadLetterSelection: MessageFns<DeadLetterSelection> = {
+  encode(message: DeadLetterSelection, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.all !== false) {
+      writer.uint32(8).bool(message.all);
+    }
+    for (const v of message.jobIds) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeadLetterSelection {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeadLetterSelection();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.all = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.jobIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DeadLetterSelection>): DeadLetterSelection {
+    return DeadLetterSelection.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DeadLetterSelection>): DeadLetterSelection {
+    const message = createBaseDeadLetterSelection();
+    message.all = object.all ?? false;
+    message.jobIds = object.jobIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseResendDeadLettersRequest(): ResendDeadLettersRequest {
+  return { selection: undefined };
+}
+
+export const ResendDeadLettersRequest: MessageFns<ResendDeadLettersRequest> = {
+  encode(message: ResendDeadLettersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.selection !== undefined) {
+      DeadLetterSelection.encode(message.selection, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResendDeadLettersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResendDeadLettersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.selection = DeadLetterSelection.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ResendDeadLettersRequest>): ResendDeadLettersRequest {
+    return ResendDeadLettersRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResendDeadLettersRequest>): ResendDeadLettersRequest {
+    const message = createBaseResendDeadLettersRequest();
+    message.selection = (object.selection !== undefined && object.selection !== null)
+      ? DeadLetterSelection.fromPartial(object.selection)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseResendDeadLettersResponse(): ResendDeadLettersResponse {
+  return { jobIds: [] };
+}
+
+export const ResendDeadLettersResponse: MessageFns<ResendDeadLettersResponse> = {
+  encode(message: ResendDeadLettersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.jobIds) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResendDeadLettersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResendDeadLettersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.jobIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ResendDeadLettersResponse>): ResendDeadLettersResponse {
+    return ResendDeadLettersResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResendDeadLettersResponse>): ResendDeadLettersResponse {
+    const message = createBaseResendDeadLettersResponse();
+    message.jobIds = object.jobIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseDropDeadLettersRequest(): DropDeadLettersRequest {
+  return { selection: undefined };
+}
+
+export const DropDeadLettersRequest: MessageFns<DropDeadLettersRequest> = {
+  encode(message: DropDeadLettersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.selection !== undefined) {
+      DeadLetterSelection.encode(message.selection, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DropDeadLettersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDropDeadLettersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.selection = DeadLetterSelection.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DropDeadLettersRequest>): DropDeadLettersRequest {
+    return DropDeadLettersRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DropDeadLettersRequest>): DropDeadLettersRequest {
+    const message = createBaseDropDeadLettersRequest();
+    message.selection = (object.selection !== undefined && object.selection !== null)
+      ? DeadLetterSelection.fromPartial(object.selection)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDropDeadLettersResponse(): DropDeadLettersResponse {
+  return { jobIds: [] };
+}
+
+export const DropDeadLettersResponse: MessageFns<DropDeadLettersResponse> = {
+  encode(message: DropDeadLettersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.jobIds) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DropDeadLettersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDropDeadLettersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.jobIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DropDeadLettersResponse>): DropDeadLettersResponse {
+    return DropDeadLettersResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DropDeadLettersResponse>): DropDeadLettersResponse {
+    const message = createBaseDropDeadLettersResponse();
+    message.jobIds = object.jobIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
 export type AdministrationService = typeof AdministrationService;
 export const AdministrationService = {
   listWorkQueues: {
@@ -999,6 +1649,39 @@ export const AdministrationService = {
     responseSerialize: (value: RemoveDrainResponse): Buffer => Buffer.from(RemoveDrainResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RemoveDrainResponse => RemoveDrainResponse.decode(value),
   },
+  listDeadLetters: {
+    path: "/warren.v1.Administration/ListDeadLetters" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListDeadLettersRequest): Buffer =>
+      Buffer.from(ListDeadLettersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListDeadLettersRequest => ListDeadLettersRequest.decode(value),
+    responseSerialize: (value: ListDeadLettersResponse): Buffer =>
+      Buffer.from(ListDeadLettersResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListDeadLettersResponse => ListDeadLettersResponse.decode(value),
+  },
+  resendDeadLetters: {
+    path: "/warren.v1.Administration/ResendDeadLetters" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ResendDeadLettersRequest): Buffer =>
+      Buffer.from(ResendDeadLettersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ResendDeadLettersRequest => ResendDeadLettersRequest.decode(value),
+    responseSerialize: (value: ResendDeadLettersResponse): Buffer =>
+      Buffer.from(ResendDeadLettersResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ResendDeadLettersResponse => ResendDeadLettersResponse.decode(value),
+  },
+  dropDeadLetters: {
+    path: "/warren.v1.Administration/DropDeadLetters" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DropDeadLettersRequest): Buffer =>
+      Buffer.from(DropDeadLettersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DropDeadLettersRequest => DropDeadLettersRequest.decode(value),
+    responseSerialize: (value: DropDeadLettersResponse): Buffer =>
+      Buffer.from(DropDeadLettersResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DropDeadLettersResponse => DropDeadLettersResponse.decode(value),
+  },
 } as const;
 
 export interface AdministrationServer extends UntypedServiceImplementation {
@@ -1007,6 +1690,9 @@ export interface AdministrationServer extends UntypedServiceImplementation {
   listDrains: handleUnaryCall<ListDrainsRequest, ListDrainsResponse>;
   addDrain: handleUnaryCall<AddDrainRequest, AddDrainResponse>;
   removeDrain: handleUnaryCall<RemoveDrainRequest, RemoveDrainResponse>;
+  listDeadLetters: handleUnaryCall<ListDeadLettersRequest, ListDeadLettersResponse>;
+  resendDeadLetters: handleUnaryCall<ResendDeadLettersRequest, ResendDeadLettersResponse>;
+  dropDeadLetters: handleUnaryCall<DropDeadLettersRequest, DropDeadLettersResponse>;
 }
 
 export interface AdministrationClient extends Client {
@@ -1084,6 +1770,51 @@ export interface AdministrationClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RemoveDrainResponse) => void,
+  ): ClientUnaryCall;
+  listDeadLetters(
+    request: ListDeadLettersRequest,
+    callback: (error: ServiceError | null, response: ListDeadLettersResponse) => void,
+  ): ClientUnaryCall;
+  listDeadLetters(
+    request: ListDeadLettersRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListDeadLettersResponse) => void,
+  ): ClientUnaryCall;
+  listDeadLetters(
+    request: ListDeadLettersRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListDeadLettersResponse) => void,
+  ): ClientUnaryCall;
+  resendDeadLetters(
+    request: ResendDeadLettersRequest,
+    callback: (error: ServiceError | null, response: ResendDeadLettersResponse) => void,
+  ): ClientUnaryCall;
+  resendDeadLetters(
+    request: ResendDeadLettersRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ResendDeadLettersResponse) => void,
+  ): ClientUnaryCall;
+  resendDeadLetters(
+    request: ResendDeadLettersRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ResendDeadLettersResponse) => void,
+  ): ClientUnaryCall;
+  dropDeadLetters(
+    request: DropDeadLettersRequest,
+    callback: (error: ServiceError | null, response: DropDeadLettersResponse) => void,
+  ): ClientUnaryCall;
+  dropDeadLetters(
+    request: DropDeadLettersRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DropDeadLettersResponse) => void,
+  ): ClientUnaryCall;
+  dropDeadLetters(
+    request: DropDeadLettersRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DropDeadLettersResponse) => void,
   ): ClientUnaryCall;
 }
 
