@@ -20,6 +20,20 @@ function live(stdout: string): LiveOutput {
   return { printed: (stream: string) => startOf(stream === 'stdout' ? stdout : '') } as LiveOutput;
 }
 
+test('what was printed to its end is not fetched once more', async () => {
+  const result = ActionResult.create({ stdoutDigest: digestToWire(digestOf(Buffer.from(text))) });
+  const output = { write: () => expect.fail('it was printed') };
+  const printing = printOutput(
+    new MemoryBlobStore(1_000),
+    result,
+    SHA256,
+    live(text),
+    { stdout: output, stderr: { write: () => {} } },
+    signal,
+  );
+  await expect(printing).resolves.toBeUndefined();
+});
+
 describe.each(['in line', 'stored'])('printOutput of what came %s', (where) => {
   async function printed(before: LiveOutput | undefined): Promise<string> {
     const blobs = new MemoryBlobStore(1_000_000);

@@ -66,6 +66,7 @@ export async function printOutput(
   for (const name of ['stdout', 'stderr'] as const) {
     const chunks = () => chunksOf(store, streams[name], digestFunction, signal);
     const printed = live?.printed(name);
+    if (printed !== undefined && isAll(printed, streams[name].digest)) continue;
     if (printed !== undefined && (await printRest(chunks(), printed, outputs[name]))) continue;
     for await (const chunk of chunks()) outputs[name].write(chunk);
   }
@@ -82,6 +83,11 @@ async function* chunksOf(
     return;
   }
   yield* store.read(digestFromWire(digest, digestFunction, 'stdout_digest'), { offset: 0 }, signal);
+}
+
+/** Whether what was printed is what is stored, as far as that shows without fetching it: by the hash of both. */
+function isAll({ bytes, hash }: PrintedStart, stored: WireDigest | undefined): boolean {
+  return stored?.hash === hash && stored.sizeBytes === BigInt(bytes);
 }
 
 /** @returns whether it begins with what was printed; if not, nothing is printed. */
