@@ -19,12 +19,13 @@ const segment = fc
   .filter((each) => !['blobs', 'uploads', 'actions', 'operations', 'capabilities', 'logStreams'].includes(each));
 const instanceName = fc.array(segment, { maxLength: 4 }).map((segments) => segments.join('/'));
 const compressor = fc.constantFrom<Compressor>('identity', 'zstd', 'deflate', 'brotli');
+const hexadecimal = fc.constantFrom(...'0123456789abcdef'.split(''));
 const digest = fc
   .constantFrom(...DIGEST_FUNCTIONS)
   .chain((digestFunction) =>
     fc
       .tuple(
-        fc.stringMatching(new RegExp(`^[0-9a-f]{${digestFunction.hashLength}}$`)),
+        fc.string({ unit: hexadecimal, minLength: digestFunction.hashLength, maxLength: digestFunction.hashLength }),
         fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
       )
       .map(([text, size]) => createDigest(digestFunction, text, size)),

@@ -1,6 +1,10 @@
+import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
+
+/** What of IPv6 is in public use at all; the library takes all that it has no name for to be. */
+const GLOBAL_UNICAST = ipaddr.parseCIDR('2000::/3');
 
 /**
  * Which addresses may be asked: those of the public internet, and those of networks that the operator named.
@@ -16,14 +20,15 @@ export class AddressRules {
     this.#allowed = allowedNetworks.map((each) => ipaddr.parseCIDR(each));
   }
 
-  /** Whether a connection may go to this address, an IPv4 or IPv6 address in any of its forms. */
+  /** Whether a connection may go to this address of IPv4 or IPv6. */
   permits(address: string): boolean {
-    if (!ipaddr.isValid(address)) return false;
+    // The library reads other forms as well, such as 0x7f.1, which no lookup gives.
+    if (isIP(address) === 0 || !ipaddr.isValid(address)) return false;
     const parsed = withoutWrapping(ipaddr.parse(address));
     if (this.#allowed.some(([network, bits]) => network.kind() === parsed.kind() && parsed.match(network, bits))) {
       return true;
     }
-    return parsed.range() === 'unicast';
+    return parsed.range() === 'unicast' && (parsed.kind() === 'ipv4' || parsed.match(GLOBAL_UNICAST));
   }
 }
 
