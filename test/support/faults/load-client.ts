@@ -32,7 +32,8 @@ const TRY_AGAIN: ReadonlySet<number> = new Set([
   statusCodes.UNAVAILABLE,
 ]);
 
-const CALL_MS = 15_000;
+/** Beyond every bound: a server that lets its client hang is not to be helped by the client's own patience. */
+const CALL_MS = 300_000;
 const PAUSE_MS = 100;
 
 /**
