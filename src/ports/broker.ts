@@ -48,7 +48,9 @@ export type ReplicaUpdate =
   | { readonly kind: 'job-changed'; readonly jobId: string; readonly version: number }
   | { readonly kind: 'lease-ended'; readonly botSessionName: string; readonly leaseId: string }
   /** The bot has made another call elsewhere: the one that is named speaks for it no more. */
-  | { readonly kind: 'poll-superseded'; readonly botSessionName: string; readonly pollId: string };
+  | { readonly kind: 'poll-superseded'; readonly botSessionName: string; readonly pollId: string }
+  /** By the carrier itself, which was away for a time: what was sent to this replica meanwhile is lost. */
+  | { readonly kind: 'updates-lost' };
 
 /** What the tap shows: one for every change of a job's state. */
 export interface JobEventMessage extends BuildLabels {

@@ -100,6 +100,9 @@ export class EffectRunner {
       case 'poll-superseded':
         this.#options.polls.supersede(update.botSessionName, update.pollId);
         break;
+      case 'updates-lost':
+        this.#options.hub.catchUp();
+        break;
     }
   }
 

@@ -2,6 +2,7 @@ import type { BotSession } from '../domain/bot-session.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { BotSessionStore } from '../ports/bot-session-store.ts';
+import type { BotPoll } from './poll-registry.ts';
 import type { HeldLease, Reconciling } from './reconciling.ts';
 import type { SchedulingSettings } from './settings.ts';
 
@@ -23,15 +24,20 @@ const RENEWALS_PER_LEASE_TIME = 3;
 export class HeldCall implements Disposable {
   readonly #options: HeldCallOptions;
   readonly #leases: readonly HeldLease[];
+  readonly #poll: BotPoll;
   readonly #never = new AbortController().signal;
   #session: BotSession;
   #timer: Timer | undefined;
   #ended = false;
 
-  /** @param leases those of the bot that go on meanwhile. */
-  constructor(session: BotSession, leases: readonly HeldLease[], options: HeldCallOptions) {
+  /**
+   * @param leases those of the bot that go on meanwhile.
+   * @param poll woken when one of them turns out to be over, should the word of it have been lost.
+   */
+  constructor(session: BotSession, leases: readonly HeldLease[], poll: BotPoll, options: HeldCallOptions) {
     this.#session = session;
     this.#leases = leases;
+    this.#poll = poll;
     this.#options = options;
     this.#arm();
   }
@@ -67,6 +73,9 @@ export class HeldCall implements Disposable {
       return;
     }
     this.#session = { ...this.#session, expiresAt };
-    for (const { id } of this.#leases) await reconciling.renewUnheard(this.#session, id, this.#never);
+    for (const { id } of this.#leases) {
+      const job = await reconciling.renewUnheard(this.#session, id, this.#never);
+      if (job === undefined) this.#poll.wake();
+    }
   }
 }

@@ -116,7 +116,7 @@ export class ServingBots {
     // What the bot reported must be answered now, not when work comes.
     if (closed || hasNews || (held.length > 0 && !settings.longPollWhileBusy)) return unchanged;
 
-    using holding = new HeldCall(session, held, this.#options);
+    using holding = new HeldCall(session, held, poll, this.#options);
     const fresh = await assigning.waitFor(leases, room, poll, call.draining, wait, signal);
     await leases.flush(signal);
     if (poll.woken.aborted) {

@@ -70,3 +70,15 @@ test('more watches than can be refreshed in an interval take longer, and each is
   }
   expect([...believedUntil.values()].every((until) => until > clock.monotonic())).toBe(true);
 });
+
+test('once updates were lost every watch is refreshed at the next call, not an interval after the last', async () => {
+  const { clock, refreshed, hub } = setUp();
+  for (const jobId of ['a', 'b']) hub.open(jobId);
+  await clock.advance(1_000);
+  await hub.refresh();
+  expect(refreshed).toEqual([]);
+  hub.catchUp();
+  await hub.refresh();
+  await hub.refresh();
+  expect(refreshed.map(({ jobId }) => jobId)).toEqual(['a', 'b']);
+});

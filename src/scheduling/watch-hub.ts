@@ -98,6 +98,13 @@ export class WatchHub {
     }
   }
 
+  /** Updates were lost: the turn of every job comes as soon as may be. */
+  catchUp(): void {
+    for (const [jobId, followed] of this.#followed) {
+      this.#followed.set(jobId, { ...followed, refreshedAt: Number.NEGATIVE_INFINITY });
+    }
+  }
+
   /** The record was forgotten: its watchers' calls end. */
   jobGone(jobId: string): void {
     for (const watch of this.#watchesOf(jobId)) watch.forget();

@@ -241,6 +241,23 @@ describe('UpdateBotSession: reconciliation', () => {
     expect(bot.leases).toHaveLength(0);
   });
 
+  test('a lease that ends while a bot with room is held is told in a third of the lease time, though word of it was lost', async () => {
+    const client = grid.execute(await grid.uploadAction());
+    await grid.settle();
+    const bot = grid.bot('bot-1', { capacity: 2, deadline: 300_000 });
+    await bot.create();
+    bot.activate();
+    const polled = bot.update();
+    await grid.clock.advance(1_000);
+    // Another replica cancels, and nobody hears of it.
+    const [jobId = ''] = (bot.leases[0]?.id ?? '').split('.');
+    await grid.jobs.apply(jobId, { type: 'cancel', reason: 'enough' }, signal);
+    await grid.clock.advance(21_000);
+    await polled;
+    expect(bot.leases).toEqual([]);
+    client.disconnect();
+  });
+
   test('a replica that did not give the lease, nor make the session, serves the bot as well', async () => {
     const { bot, id, client } = await busyBot();
     const other = await new TestGrid({ shared: grid, replicaId: 'replica-2' }).start();

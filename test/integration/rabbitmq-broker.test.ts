@@ -302,6 +302,23 @@ describe('hints', () => {
   });
 });
 
+describe('replicas whose broker was away', () => {
+  test('hear that updates were lost, and their own reach the others once it is back', async () => {
+    await using farm = await startFarm(2);
+    const heard: string[] = [];
+    const ids = farm.replicas.map((_, i) => `${instanceName}-replica-${i}`);
+    farm.replicas.forEach((replica, i) =>
+      replica.onUpdate(ids[i] ?? '', (update) => heard.push(`${i} ${update.kind}`)),
+    );
+    await server.kill();
+    await eventually(() => Promise.resolve(farm.replicas.every(({ ready }) => !ready)));
+    farm.replicas[0]?.publishUpdate([ids[1] ?? ''], { kind: 'job-changed', jobId: 'job-1', version: 3 });
+    await server.process.start();
+    const all = ['0 updates-lost', '1 job-changed', '1 updates-lost'];
+    expect(await eventually(() => Promise.resolve(all.every((each) => heard.includes(each))))).toBe(true);
+  });
+});
+
 describe('operators', () => {
   test('follow the farm by a binding to the event tap', async () => {
     await using farm = await startFarm(1);

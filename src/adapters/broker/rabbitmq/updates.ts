@@ -25,13 +25,20 @@ export interface UpdatesOptions {
  * more than everything else that an action costs it), never a broadcast of a job's state to all. A hint is published
  * without confirm, since losing it costs no more than time, and updates for this replica itself never leave it. Events
  * that nobody taps are held back.
+ *
+ * What is lost while the broker is away would leave clients waiting for the next look at the job store. So updates for
+ * others wait for the connection, and listeners hear when it was gone for a time.
  */
 export class Updates implements ConnectionUser {
   readonly name = 'updates';
   readonly #options: UpdatesOptions;
   readonly #tap: EventTap;
   readonly #listeners = new Set<(update: ReplicaUpdate) => void>();
+  /** Updates for other replicas that wait for a connection. */
+  readonly #waiting: Array<{ readonly routingKey: string; readonly body: Buffer; readonly options: Options.Publish }> =
+    [];
   #channel: Channel | undefined;
+  #wasConnected = false;
   #congested = false;
   #dropped = 0;
 
@@ -77,6 +84,11 @@ export class Updates implements ConnectionUser {
     );
     this.#congested = false;
     this.#channel = channel;
+    for (const { routingKey, body, options } of this.#waiting.splice(0)) {
+      this.#send(UPDATES_EXCHANGE, routingKey, body, options);
+    }
+    if (this.#wasConnected) this.#tell({ kind: 'updates-lost' });
+    this.#wasConnected = true;
   }
 
   disconnected(): void {
@@ -116,6 +128,10 @@ export class Updates implements ConnectionUser {
   /** @param options with `CC` for further routing keys: one message to the broker, whatever the number of replicas. */
   #send(exchange: string, routingKey: string, body: Buffer, options: Options.Publish): void {
     const channel = this.#channel;
+    if (channel === undefined && exchange === UPDATES_EXCHANGE && this.#waiting.length < MOST_HINTS_WAITING) {
+      this.#waiting.push({ routingKey, body, options });
+      return;
+    }
     if (channel === undefined || this.#congested) {
       this.#dropped += 1;
       return;
