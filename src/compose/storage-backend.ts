@@ -1,5 +1,4 @@
 import { ObservedBlobStore } from '../adapters/blob/observed-blob-store.ts';
-import { ResumableUploads } from '../adapters/upload/resumable-uploads.ts';
 import { type ActionCacheConfiguration, keepsResults } from '../config/action-cache-schema.ts';
 import type { BlobStoreConfiguration } from '../config/blob-storage-schema.ts';
 import type { ReplicaConfiguration } from '../config/replica-configuration.ts';
@@ -8,9 +7,10 @@ import { CompletenessCheckingActionResults } from '../services/action-results.ts
 import { type Instance, Instances } from '../services/instances.ts';
 import { type OpenedActionCache, openActionCache } from './action-cache-storage.ts';
 import { type AssetBackend, openAssets } from './assets.ts';
-import { type OpenedBlobStore, openBlobStore, type StorageDependencies } from './blob-storage.ts';
+import { closeInTurn, type OpenedBlobStore, openBlobStore, type StorageDependencies } from './blob-storage.ts';
 import { type ActionCacheObserver, ObservedActionResults } from './observed-action-results.ts';
 import type { StorageObserver } from './replica-observer.ts';
+import { type ClosableUploads, openUploads, type Uploads } from './uploads.ts';
 
 /** The storage of one replica, opened, as its instances see it. */
 export interface StorageBackend {
@@ -28,7 +28,7 @@ export interface StorageBackend {
 
 /** Blobs, and uploads into them. */
 interface BlobStorage extends OpenedBlobStore {
-  readonly uploads: ResumableUploads;
+  readonly uploads: ClosableUploads;
 }
 
 /** @throws DirectoryLockedError when another process has a folder; what was opened before is closed again. */
@@ -40,12 +40,14 @@ export async function openStorageBackend(
 ): Promise<StorageBackend> {
   const opening = new StorageOpening(configuration, dependencies, observer, signal);
   try {
-    const sharedBlobs = await opening.blobs(configuration.blobs, ['blobs']);
+    const uploads = await opening.uploads();
+    const sharedBlobs = await opening.blobs(configuration.blobs, ['blobs'], uploads);
     const sharedResults = await opening.actionCache(configuration.actionCache, ['actionCache']);
     const instances: Instance[] = [];
     for (const [index, each] of configuration.instances.entries()) {
       const path = ['instances', index];
-      const blobs = each.blobs === undefined ? sharedBlobs : await opening.blobs(each.blobs, [...path, 'blobs']);
+      const blobs =
+        each.blobs === undefined ? sharedBlobs : await opening.blobs(each.blobs, [...path, 'blobs'], uploads);
       const actionCache =
         each.actionCache === undefined
           ? sharedResults
@@ -108,20 +110,24 @@ class StorageOpening {
     this.#signal = signal;
   }
 
-  async blobs(configuration: BlobStoreConfiguration, path: readonly PropertyKey[]): Promise<BlobStorage> {
+  async uploads(): Promise<Uploads> {
+    const uploads = await openUploads(this.#configuration.uploads, this.#dependencies, this.#signal);
+    this.#closers.push(() => uploads.close());
+    return uploads;
+  }
+
+  async blobs(
+    configuration: BlobStoreConfiguration,
+    path: readonly PropertyKey[],
+    makeUploads: Uploads,
+  ): Promise<BlobStorage> {
     const store = await openBlobStore(configuration, path, this.#dependencies, this.#signal);
     this.#closers.push((force) => store.close(force));
-    const { expirySeconds, maximumPartialBytes, maximumPartialUploads } = this.#configuration.uploads;
-    const { clock } = this.#dependencies;
     const blobs =
       this.#configuration.console === undefined
         ? store.blobs
-        : new ObservedBlobStore(store.blobs, clock, (call) => this.#observer.blobCalled(call));
-    const uploads = new ResumableUploads(blobs, clock, {
-      expiryMilliseconds: expirySeconds * 1_000,
-      maximumPartialBytes,
-      maximumPartialUploads,
-    });
+        : new ObservedBlobStore(store.blobs, this.#dependencies.clock, (call) => this.#observer.blobCalled(call));
+    const uploads = makeUploads.into(blobs);
     this.#closers.push(() => uploads.close());
     this.maintained.push(...store.maintained);
     const storage = { ...store, blobs, uploads };
@@ -145,14 +151,11 @@ class StorageOpening {
 
   /** Closes everything, also behind what fails. @throws the first failure. */
   async close(force: AbortSignal): Promise<void> {
-    const failures: unknown[] = [];
-    for (const close of this.#closers.splice(0).reverse()) {
-      try {
-        await close(force);
-      } catch (cause) {
-        failures.push(cause);
-      }
-    }
-    if (failures.length > 0) throw failures[0];
+    await closeInTurn(
+      this.#closers
+        .splice(0)
+        .reverse()
+        .map((close) => () => close(force)),
+    );
   }
 }

@@ -1,11 +1,11 @@
-import { type Digest, digestKey, isEmptyDigest } from '../../domain/digest.ts';
-import { StatusCode } from '../../domain/status-code.ts';
-import { notFound, StatusError } from '../../domain/status-error.ts';
+import type { Digest } from '../../domain/digest.ts';
+import { notFound } from '../../domain/status-error.ts';
 import { linkSignals, raceSignal } from '../../lib/abort.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import type { BlobStore } from '../../ports/blob-store.ts';
 import type { BlobWriter, BlobWriters } from '../../ports/blob-writers.ts';
 import type { UploadStatus, UploadStore } from '../../ports/upload-store.ts';
+import { feed, gap, isOfWrongBytes, isStored, takenOver, uploadKey } from './upload-rules.ts';
 
 export interface ResumableUploadsOptions {
   /** Milliseconds after which an upload that nobody goes on with is dropped. */
@@ -57,7 +57,7 @@ export class ResumableUploads implements UploadStore {
   }
 
   async status(uploadName: string, digest: Digest, signal: AbortSignal): Promise<UploadStatus> {
-    if (await this.#isStored(digest, signal)) return { committedSize: digest.sizeBytes, complete: true };
+    if (await isStored(this.#blobs, digest, signal)) return { committedSize: digest.sizeBytes, complete: true };
     const upload = this.#uploads.get(uploadKey(uploadName, digest));
     if (upload === undefined) throw notFound(`nothing is known of upload ${uploadName}: begin it at offset 0`);
     return { committedSize: upload.writer.receivedBytes, complete: false };
@@ -71,11 +71,10 @@ export class ResumableUploads implements UploadStore {
     finish: () => boolean,
     signal: AbortSignal,
   ): Promise<UploadStatus> {
-    if (await this.#isStored(digest, signal)) return { committedSize: digest.sizeBytes, complete: true };
+    if (await isStored(this.#blobs, digest, signal)) return { committedSize: digest.sizeBytes, complete: true };
     const upload = await this.#take(uploadKey(uploadName, digest), digest, offset, signal);
     using link = linkSignals(signal);
-    upload.interrupt = () =>
-      link.abort(new StatusError(StatusCode.ABORTED, `another call goes on with upload ${uploadName}`));
+    upload.interrupt = () => link.abort(takenOver(uploadName));
     let release!: () => void;
     upload.released = new Promise((resolve) => {
       release = resolve;
@@ -84,13 +83,9 @@ export class ResumableUploads implements UploadStore {
     let spoiled = false;
     try {
       if (offset > upload.writer.receivedBytes) throw gap(offset, upload.writer.receivedBytes);
-      let skip = upload.writer.receivedBytes - offset;
-      await feed(source, link.signal, async (chunk) => {
-        const fresh = skip === 0 ? chunk : chunk.subarray(Math.min(skip, chunk.byteLength));
-        skip -= chunk.byteLength - fresh.byteLength;
-        if (fresh.byteLength === 0) return;
+      await feed(source, upload.writer.receivedBytes - offset, link.signal, async (chunk) => {
         spoiled = true;
-        await upload.writer.append(fresh);
+        await upload.writer.append(chunk);
         spoiled = false;
       });
       if (!finish()) return { committedSize: upload.writer.receivedBytes, complete: false };
@@ -98,8 +93,7 @@ export class ResumableUploads implements UploadStore {
       await upload.writer.commit();
       return { committedSize: digest.sizeBytes, complete: true };
     } catch (cause) {
-      // The source itself found its bytes wrong: those that it gave before may be wrong as well.
-      spoiled ||= cause instanceof StatusError && cause.code === StatusCode.INVALID_ARGUMENT;
+      spoiled ||= isOfWrongBytes(cause);
       throw cause;
     } finally {
       upload.interrupt = undefined;
@@ -115,10 +109,6 @@ export class ResumableUploads implements UploadStore {
     for (const upload of uploads) upload.interrupt?.();
     await Promise.all(uploads.map((upload) => upload.released));
     await Promise.all([...this.#paused].map((upload) => this.#drop(upload)));
-  }
-
-  async #isStored(digest: Digest, signal: AbortSignal): Promise<boolean> {
-    return isEmptyDigest(digest) || (await this.#blobs.findMissing([digest], signal)).length === 0;
   }
 
   /** The upload of this name, taken from whoever feeds it now, or a new one. */
@@ -175,36 +165,5 @@ export class ResumableUploads implements UploadStore {
     this.#unpause(upload);
     this.#uploads.delete(upload.name);
     return upload.writer.abandon();
-  }
-}
-
-function uploadKey(uploadName: string, digest: Digest): string {
-  return `${digestKey(digest)} ${uploadName}`;
-}
-
-function gap(offset: number, received: number): StatusError {
-  return new StatusError(
-    StatusCode.OUT_OF_RANGE,
-    `write_offset: ${offset} lies behind the ${received} bytes that have arrived`,
-  );
-}
-
-/** Hands every chunk on until the source ends, or the signal tells that nobody wants it any more. */
-async function feed(
-  source: AsyncIterable<Uint8Array>,
-  signal: AbortSignal,
-  take: (chunk: Uint8Array) => Promise<void>,
-): Promise<void> {
-  const iterator = source[Symbol.asyncIterator]();
-  try {
-    for (;;) {
-      const next = await raceSignal(iterator.next(), signal);
-      if (next.done) return;
-      await take(next.value);
-    }
-  } catch (cause) {
-    // Not awaited: a source that waits for its own next chunk would not return before that comes.
-    void Promise.resolve(iterator.return?.()).catch(() => {});
-    throw cause;
   }
 }

@@ -58,6 +58,11 @@ const SCRIPT_NAMES = [
   'blob-oldest',
   'blob-scan',
   'blob-totals',
+  'upload-append',
+  'upload-size',
+  'upload-piece',
+  'upload-drop',
+  'upload-count',
 ] as const;
 
 export type ScriptName = (typeof SCRIPT_NAMES)[number];
@@ -73,6 +78,7 @@ const GROWING: ReadonlySet<ScriptName> = new Set([
   'log-create',
   'log-append',
   'blob-reserve',
+  'upload-append',
 ]);
 
 /** From this version on a script can say that it may run when memory is full. */

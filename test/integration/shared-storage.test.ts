@@ -1,0 +1,114 @@
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { runConformance } from '../support/conformance-run.ts';
+import { RedisServer } from '../support/redis-server.ts';
+import { S3Server } from '../support/s3-server.ts';
+import { type RunningServer, startServe } from '../support/serve.ts';
+import { removeFolder, temporaryFolder } from '../support/throwaway-process.ts';
+
+/**
+ * Stores that replicas share, as `warren serve` runs them, under the storage cases of conformance: calls go round over all
+ * replicas, so that what one has stored, or half stored, the next must know.
+ */
+
+const STORAGE_CASES = [
+  'action-cache',
+  'byte-stream-read',
+  'byte-stream-write',
+  'compressed-blobs',
+  'content-addressable-storage',
+  'get-tree',
+];
+/**
+ * Cases that ask for a thousand requests and more within the twenty seconds of a call: the server in Python takes some
+ * milliseconds of a core for each.
+ */
+const DEEP_TREE = 'a chain a thousand directories deep';
+const MANY_DIGESTS = 'ten thousand digests';
+/** Some hundred calls, of which each may be several requests to a server in Python. */
+const TIMEOUT = 900_000;
+
+let s3: S3Server;
+let redis: RedisServer;
+let folder: string;
+let servers: RunningServer[];
+beforeAll(async () => {
+  s3 = await S3Server.start();
+  redis = await RedisServer.start({ settings: { maxmemory: '1gb', 'maxmemory-policy': 'allkeys-lru' } });
+});
+afterAll(async () => {
+  await s3[Symbol.asyncDispose]();
+  await redis[Symbol.asyncDispose]();
+});
+beforeEach(async () => {
+  folder = await temporaryFolder('shared');
+  servers = [];
+});
+afterEach(async () => {
+  for (const server of servers.splice(0).reverse()) await server.stop();
+  await removeFolder(folder);
+});
+
+/** Starts replicas of one configuration. @returns their addresses. */
+async function serve(replicas: number, configuration: object): Promise<string[]> {
+  for (let i = 1; i <= replicas; i++) {
+    servers.push(await startServe(folder, `replica-${i}`, { roles: ['cas', 'action-cache'], ...configuration }));
+  }
+  return servers.map(({ address }) => address);
+}
+
+/** Runs the storage cases, and stops the replicas. @param except the cases that are left out. */
+async function expectToConform(addresses: readonly string[], except: readonly string[] = []): Promise<void> {
+  expect(await runConformance(addresses, STORAGE_CASES, except)).toBe('');
+  for (const server of servers.splice(0)) expect(await server.stop()).toBe(0);
+}
+
+const disk = (name: string) => ({ kind: 'disk', directory: join(folder, name), maximumSizeBytes: 1_000_000_000 });
+const inRedis = (keyPrefix: string) => ({ addresses: [`127.0.0.1:${redis.port}`], keyPrefix });
+const onS3 = async () => ({ kind: 's3', ...s3.configuration(await s3.createBucket()), connections: 16 });
+
+it('a disk in front of S3 and its index keeps the storage rules', { timeout: TIMEOUT }, async () => {
+  const store = await onS3();
+  const indexed = {
+    kind: 'indexed',
+    maximumSizeBytes: 1_000_000_000,
+    index: { kind: 'redis', ...inRedis('index:') },
+    store,
+  };
+  const blobs = { kind: 'tiered', fast: disk('blobs'), slow: indexed };
+  await expectToConform(await serve(1, { blobs, actionCache: store }), [DEEP_TREE]);
+});
+
+it('two replicas over S3 keep them, uploads that go on at the other one included', { timeout: TIMEOUT }, async () => {
+  const store = await onS3();
+  await expectToConform(
+    await serve(2, { blobs: store, actionCache: store, uploads: { shared: inRedis('s3-uploads:') } }),
+    [DEEP_TREE, MANY_DIGESTS],
+  );
+});
+
+it('two replicas over Redis for small blobs and S3 for large ones keep them', { timeout: TIMEOUT }, async () => {
+  const store = await onS3();
+  await expectToConform(
+    await serve(2, {
+      blobs: {
+        kind: 'size-split',
+        thresholdBytes: 65_536,
+        small: { kind: 'redis', ...inRedis('split:') },
+        large: store,
+      },
+      actionCache: { kind: 'tiered', fast: { kind: 'redis', ...inRedis('split:') }, slow: store },
+      uploads: { shared: inRedis('split:') },
+    }),
+  );
+});
+
+it('two replicas over Redis alone keep them', { timeout: TIMEOUT }, async () => {
+  await expectToConform(
+    await serve(2, {
+      blobs: { kind: 'redis', maximumBlobBytes: 64 * 1024 * 1024, ...inRedis('alone:') },
+      actionCache: { kind: 'redis', ...inRedis('alone:') },
+      uploads: { shared: inRedis('alone:') },
+    }),
+  );
+});
