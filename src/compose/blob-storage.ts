@@ -1,5 +1,6 @@
 import { DiskBlobStore } from '../adapters/blob/disk/disk-blob-store.ts';
 import { ExistenceCachingBlobStore } from '../adapters/blob/existence-caching-blob-store.ts';
+import { JointBlobListing } from '../adapters/blob/joint-blob-listing.ts';
 import { MemoryBlobStore } from '../adapters/blob/memory/memory-blob-store.ts';
 import { MirroredBlobStore } from '../adapters/blob/mirrored-blob-store.ts';
 import { PlainBlobBackend } from '../adapters/blob/plain-blob-backend.ts';
@@ -139,14 +140,20 @@ async function assemble(
     }
     case 'sharded': {
       const shards = configuration.shards.map(({ name, weight }, i) => ({ name, weight, store: part(i) }));
-      return { blobs: new ShardedBlobStore(shards) };
+      return {
+        blobs: new ShardedBlobStore(shards),
+        listing: JointBlobListing.of(openedParts.map(({ listing }) => listing)),
+      };
     }
     case 'mirrored': {
       const blobs = new MirroredBlobStore(parts, configuration.minimumCopies, logger);
       return { blobs, close: () => blobs.close() };
     }
     case 'size-split':
-      return { blobs: new SizeSplitBlobStore(part(0), part(1), configuration.thresholdBytes) };
+      return {
+        blobs: new SizeSplitBlobStore(part(0), part(1), configuration.thresholdBytes),
+        listing: JointBlobListing.of(openedParts.map(({ listing }) => listing)),
+      };
     case 'verifying':
       return { blobs: new VerifyingBlobStore(part(0), logger), listing: openedParts[0]?.listing };
     case 'indexed':

@@ -43,6 +43,24 @@ const disk = (name: string) => ({ kind: 'disk', directory: join(folder, name), m
 const memory = { kind: 'memory', maximumSizeBytes: 100_000 };
 
 describe('the storage of instances', () => {
+  test.each([
+    ['a cache', { kind: 'memory' }, true],
+    ['a read-only cache', { kind: 'read-only', store: { kind: 'memory' } }, false],
+    [
+      'a tiered cache whose slow one is read-only',
+      { kind: 'tiered', fast: { kind: 'memory' }, slow: { kind: 'read-only', store: { kind: 'memory' } } },
+      false,
+    ],
+    [
+      'an expiring cache over one that keeps the first',
+      { kind: 'expiring', maximumAgeSeconds: 1, store: { kind: 'write-once', store: { kind: 'memory' } } },
+      true,
+    ],
+  ])('takes updates by clients into %s only where they are kept', async (_, actionCache, enabled) => {
+    const { instances } = await open({ blobs: memory, actionCache });
+    expect(instances.get('').actionCacheUpdateEnabled).toBe(enabled);
+  });
+
   test('is shared by all that name none of their own', async () => {
     const { instances } = await open({
       instances: [{ name: 'one' }, { name: 'other' }],

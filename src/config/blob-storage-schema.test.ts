@@ -129,6 +129,20 @@ it.each([
   ['an address without a port', { kind: 'remote', endpoint: 'grpc://host' }, 'endpoint'],
   ['certificates without TLS', { kind: 'remote', endpoint: 'grpc://host:1', tls: {} }, 'tls'],
   ['a certificate without a key', { kind: 'remote', endpoint: 'grpcs://host:1', tls: { certificateFile: 'c' } }, 'tls'],
+  ['a bucket with a bad name', { kind: 's3', bucket: 'No_Bucket' }, 'bucket'],
+  ['an S3 endpoint that is none', { kind: 's3', bucket: 'cache', endpoint: 'minio:9000' }, 'endpoint'],
+  [
+    'authorities for S3 without TLS',
+    { kind: 's3', bucket: 'cache', endpoint: 'http://minio:9000', tls: { authoritiesFile: 'a' } },
+    'tls',
+  ],
+  ['parts that S3 refuses', { kind: 's3', bucket: 'cache', partBytes: 1_000_000 }, 'partBytes'],
+  ['sentinels without a name', { kind: 'redis', mode: 'sentinel' }, 'sentinelName'],
+  [
+    'a split above what Redis takes',
+    { kind: 'size-split', thresholdBytes: 2_000_000, small: { kind: 'redis' }, large: MEMORY },
+    'thresholdBytes',
+  ],
   ['an existence cache over memory', { kind: 'existence-cache', store: MEMORY }, 'maximumStalenessSeconds'],
   [
     'an existence cache that remembers longer than a tier keeps',
@@ -140,4 +154,13 @@ it.each([
   ],
 ])('refuses %s, with its path', (_what, value, path) => {
   expect(problemsOf(value).map(([at]) => at)).toEqual([path]);
+});
+
+it('refuses an age limit for results on another server, however deep', () => {
+  const remote = { kind: 'remote', endpoint: 'grpc://host:1' };
+  const expiring = (store: object) => actionCacheSchema.safeParse({ kind: 'expiring', maximumAgeSeconds: 1, store });
+  expect(expiring({ kind: 'memory' }).success).toBe(true);
+  for (const store of [remote, { kind: 'tiered', fast: { kind: 'memory' }, slow: remote }]) {
+    expect(expiring(store).error?.issues.map(({ path }) => path)).toEqual([['store']]);
+  }
 });

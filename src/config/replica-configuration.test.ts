@@ -1,11 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ConfigurationError } from './configuration-error.ts';
 import { embeddedConfiguration } from './embedded-configuration.ts';
 import { checkConfiguration, parseYaml } from './load-configuration.ts';
 import { ROLES, replicaSchema } from './replica-configuration.ts';
 
-const EXAMPLES = new URL('../../examples/', import.meta.url);
 const STORES = { blobs: { kind: 'memory' }, actionCache: { kind: 'memory' } };
 
 function pathsOf(value: unknown): string[] {
@@ -32,11 +31,6 @@ describe('the configuration of a replica', () => {
     const examples = [...text.matchAll(/```yaml\n(.*?)```/gs)].map((match) => match[1] ?? '');
     expect(examples).not.toHaveLength(0);
     for (const example of examples) expect(pathsOf(parseYaml('example', example, { environment: {} }))).toEqual([]);
-  });
-
-  it.each(readdirSync(EXAMPLES).filter((each) => each.startsWith('storage-')))('takes examples/%s', (file) => {
-    const text = readFileSync(new URL(file, EXAMPLES), 'utf8');
-    expect(pathsOf(parseYaml(file, text, { environment: {} }))).toEqual([]);
   });
 
   it('takes Redis without RabbitMQ for a replica that only stores', () => {

@@ -3,6 +3,7 @@ import { callContext } from '../../test/support/call-context.ts';
 import { testInstance } from '../../test/support/instance.ts';
 import { MapActionCacheStore } from '../../test/support/map-action-cache-store.ts';
 import { MapBlobStore } from '../../test/support/map-blob-store.ts';
+import { WriteOnceActionCacheStore } from '../adapters/action-cache/write-once-action-cache-store.ts';
 import { digestOf } from '../domain/digest.ts';
 import { StatusCode } from '../domain/status-code.ts';
 import type { StatusError } from '../domain/status-error.ts';
@@ -63,6 +64,17 @@ test('what was never put is NOT_FOUND', async () => {
 test('an update where clients may not is PERMISSION_DENIED', async () => {
   const denied = update({ instanceName: 'read-only', actionResult: resultOf({}) });
   expect((await failureOf(denied)).code).toBe(StatusCode.PERMISSION_DENIED);
+});
+
+test('an update of a cache that keeps the first result answers that one', async () => {
+  const actionResults = new CompletenessCheckingActionResults(
+    new WriteOnceActionCacheStore(new MapActionCacheStore()),
+    blobs,
+    silentLogger,
+  );
+  actionCache = new ActionCache(new Instances([testInstance(blobs, { actionResults })]));
+  await update({ actionResult: resultOf({ exitCode: 1 }) });
+  expect((await update({ actionResult: resultOf({ exitCode: 2 }) })).exitCode).toBe(1);
 });
 
 describe('bad requests are INVALID_ARGUMENT', () => {

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { MapActionCacheStore } from '../../test/support/map-action-cache-store.ts';
 import { MapBlobStore } from '../../test/support/map-blob-store.ts';
+import { WriteOnceActionCacheStore } from '../adapters/action-cache/write-once-action-cache-store.ts';
 import { type Digest, digestKey, digestOf, missingBlobSubject } from '../domain/digest.ts';
 import type { Directory } from '../domain/merkle-tree.ts';
 import { StatusCode } from '../domain/status-code.ts';
@@ -73,6 +74,26 @@ function missingOf(error: StatusError): readonly string[] {
     detail.kind === 'precondition-failure' ? detail.violations.map((each) => `${each.type} ${each.subject}`) : [],
   );
 }
+
+describe('a cache that keeps the first result', () => {
+  const encode = (exitCode: number, file: Digest) => result({ exitCode, outputFiles: [outputFile('out', file)] });
+  const once = () => new CompletenessCheckingActionResults(new WriteOnceActionCacheStore(store), blobs, silentLogger);
+
+  test('refuses another one while the first is complete', async () => {
+    await once().put('main', action, encode(0, blobs.add('file')), signal);
+    const error = await failureOf(once().put('main', action, encode(1, blobs.add('other')), signal));
+    expect(error.code).toBe(StatusCode.ALREADY_EXISTS);
+    expect((await once().get('main', action, signal))?.exitCode).toBe(0);
+  });
+
+  test('takes another one once the first is not', async () => {
+    const file = blobs.add('file');
+    await once().put('main', action, encode(0, file), signal);
+    await blobs.delete(file);
+    await once().put('main', action, encode(1, blobs.add('other')), signal);
+    expect((await once().get('main', action, signal))?.exitCode).toBe(1);
+  });
+});
 
 describe('a result that is complete', () => {
   test('comes back as it was put', async () => {

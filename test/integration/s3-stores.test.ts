@@ -1,3 +1,6 @@
+import { readFile } from 'node:fs/promises';
+import { type AddressInfo, connect } from 'node:net';
+import { createServer } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { S3ActionCacheStore } from '../../src/adapters/action-cache/s3/s3-action-cache-store.ts';
 import { S3BlobStore, type S3BlobStoreOptions } from '../../src/adapters/blob/s3/s3-blob-store.ts';
@@ -11,6 +14,7 @@ import { StatusCode } from '../../src/domain/status-code.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { describeActionCacheStore } from '../../src/ports/action-cache-store.suite.ts';
 import { describeBlobStore, inChunks, someBytes } from '../../src/ports/blob-store.suite.ts';
+import { SelfSignedCertificate } from '../support/certificates.ts';
 import { S3Server } from '../support/s3-server.ts';
 
 /** Stores on a real S3 server. It is one Python process: where cores are few, a case of hundreds of requests takes time. */
@@ -164,6 +168,35 @@ describe('S3BlobStore', () => {
       code: StatusCode.INVALID_ARGUMENT,
       message: expect.stringContaining(`${10_000 * PART_BYTES}`),
     });
+  });
+
+  test('is reached over TLS by whoever knows the authority', async () => {
+    await using certificate = await SelfSignedCertificate.create();
+    const authority = await readFile(certificate.certificateFile);
+    const proxy = createServer({ cert: authority, key: await readFile(certificate.keyFile) }, (socket) => {
+      const inner = connect(server.port, '127.0.0.1');
+      for (const each of [socket, inner]) each.on('error', () => {});
+      socket.pipe(inner).pipe(socket);
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    const endpoint = `https://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    const configuration = s3BlobStoreSchema.parse({
+      kind: 's3',
+      ...server.configuration('any'),
+      endpoint,
+      attempts: 1,
+    });
+    const [trusting, other] = [await S3Objects.open(configuration, authority), await S3Objects.open(configuration)];
+    try {
+      const place = { bucket: await server.createBucket(), key: 'k' };
+      await trusting.put(place, Buffer.from('four'), signal);
+      expect(await trusting.size(place, signal)).toBe(4);
+      await expect(other.size(place, signal)).rejects.toMatchObject({ code: StatusCode.UNAVAILABLE });
+    } finally {
+      trusting.close();
+      other.close();
+      proxy.close();
+    }
   });
 
   test('an abort ends a call that waits for the server', async () => {

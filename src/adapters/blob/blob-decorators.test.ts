@@ -121,6 +121,20 @@ describe('ReadOnlyBlobStore', () => {
 });
 
 describe('ObservedBlobStore', () => {
+  test.each([
+    ['committed', someBytes(10, 7), StatusCode.OK, 10],
+    ['abandoned', someBytes(5, 7), StatusCode.CANCELLED, 0],
+    ['of too many bytes', someBytes(11, 7), StatusCode.INVALID_ARGUMENT, 0],
+  ])('tells once of an upload in pieces that is %s', async (what, sent, code, bytes) => {
+    const calls: BlobStoreCall[] = [];
+    const store = new ObservedBlobStore(inner, new FakeClock(), (call) => calls.push(call));
+    const writer = await store.openWriter(digestOf(someBytes(10, 7)), signal);
+    await writer.append(sent).catch(() => {});
+    if (what === 'committed') await writer.commit();
+    await writer.abandon();
+    expect(calls).toEqual([{ operation: 'write', code, milliseconds: 0, blobs: 1, bytes }]);
+  });
+
   test('tells of every call how it ended, how long it took and how much went through', async () => {
     const clock = new FakeClock();
     const calls: BlobStoreCall[] = [];

@@ -4,6 +4,7 @@ import { StatusError } from '../../domain/status-error.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { BlobBackend } from '../../ports/blob-backend.ts';
 import type { ByteRange } from '../../ports/blob-store.ts';
+import type { BlobWriter } from '../../ports/blob-writers.ts';
 import { ForwardingBlobBackend } from './forwarding-blob-backend.ts';
 
 /** One finished call of a store. */
@@ -61,6 +62,43 @@ export class ObservedBlobStore extends ForwardingBlobBackend {
 
   override delete(digest: Digest, signal: AbortSignal): Promise<void> {
     return this.#watch('delete', 1, 0, () => this.inner.delete(digest, signal));
+  }
+
+  /** Tells of the write when it is committed, or abandoned; what the client's pauses took is in its time. */
+  override async openWriter(digest: Digest, signal: AbortSignal): Promise<BlobWriter> {
+    const begun = this.#clock.monotonic();
+    const writer = await this.inner.openWriter(digest, signal);
+    let told = false;
+    let code: StatusCode = Codes.CANCELLED;
+    const tell = (bytes: number) => {
+      if (told) return;
+      told = true;
+      this.#observe({ operation: 'write', code, milliseconds: this.#clock.monotonic() - begun, blobs: 1, bytes });
+    };
+    const noting = async (call: Promise<void>) => {
+      try {
+        await call;
+      } catch (cause) {
+        code = StatusError.from(cause).code;
+        throw cause;
+      }
+    };
+    return {
+      digest,
+      get receivedBytes() {
+        return writer.receivedBytes;
+      },
+      append: (chunk) => noting(writer.append(chunk)),
+      commit: async () => {
+        await noting(writer.commit());
+        code = Codes.OK;
+        tell(digest.sizeBytes);
+      },
+      abandon: async () => {
+        tell(0);
+        await writer.abandon();
+      },
+    };
   }
 
   async #watch<Result>(
