@@ -207,6 +207,18 @@ test('memory does not grow with the size of a download, and nothing is left over
   expect(await readdir(join(folder, 'downloads'))).toEqual([]);
 }, 120_000);
 
+test('a replica that is killed in the middle of a download leaves nothing behind', async () => {
+  const uri = origin.serve('/endless', (_, response) => {
+    response.writeHead(200);
+    response.write(Buffer.alloc(1 << 20));
+  });
+  const call = failure(fetchBlob(second, { uris: [uri] }));
+  await expect.poll(() => requestsFor('/endless')).toBe(1);
+  await replicas[1]?.kill();
+  expect((await call).code).toBe('UNAVAILABLE');
+  expect(await readdir(join(folder, 'downloads'))).toEqual([]);
+});
+
 /** The most memory that a process and its children have held so far, in bytes. */
 async function peakMemory(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');

@@ -365,7 +365,13 @@ test.each([
 
 test('capabilities are shown', async () => {
   expect((await warren('capabilities')).stdout).toMatch(/^API +2\.0 to 2\.\d+\nexecution +yes/);
-  expect((await warren('capabilities', '--json')).json()).toMatchObject({ execution: { enabled: true } });
+  expect((await warren('capabilities')).stdout).toMatch(
+    /^chunking +FastCDC 2020 \(average 512 KiB\), RepMaxCDC \(.*\)$/m,
+  );
+  expect((await warren('capabilities', '--json')).json()).toMatchObject({
+    cache: { chunking: { repMaxCdc: { minimumBytes: 262_144, horizonBytes: 2_097_152 } } },
+    execution: { enabled: true },
+  });
 });
 
 describe('a command that can do nothing', () => {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { formatByteSize } from '../../lib/byte-size.ts';
 import {
+  type CacheCapabilities,
   CapabilitiesService,
   Compressor_Value,
   DigestFunction_Value,
@@ -47,6 +48,7 @@ function present({ cacheCapabilities: cache, executionCapabilities: execution, .
             priorities: priorities(cache.cachePriorityCapabilities),
             splitBlob: cache.splitBlobSupport,
             spliceBlob: cache.spliceBlobSupport,
+            chunking: chunking(cache),
           },
     execution:
       execution === undefined
@@ -60,6 +62,24 @@ function present({ cacheCapabilities: cache, executionCapabilities: execution, .
             nodeProperties: execution.supportedNodeProperties,
           },
   };
+}
+
+/** The chunking functions with their parameters, in bytes; those that are not served are left out. */
+function chunking({ fastCdc2020Params: fast, repMaxCdcParams: repMax }: CacheCapabilities) {
+  return {
+    fastCdc2020: fast && { averageBytes: Number(fast.avgChunkSizeBytes), seed: fast.seed },
+    repMaxCdc: repMax && {
+      minimumBytes: Number(repMax.minChunkSizeBytes),
+      horizonBytes: Number(repMax.horizonSizeBytes),
+    },
+  };
+}
+
+function chunkingText({ fastCdc2020: fast, repMaxCdc: repMax }: ReturnType<typeof chunking>): string {
+  return [
+    ...(fast === undefined ? [] : [`FastCDC 2020 (average ${formatByteSize(fast.averageBytes)})`]),
+    ...(repMax === undefined ? [] : [`RepMaxCDC (at least ${formatByteSize(repMax.minimumBytes)})`]),
+  ].join(', ');
 }
 
 function version(semVer: SemVer | undefined): string | undefined {
@@ -89,6 +109,7 @@ function linesOf({ lowApiVersion, highApiVersion, cache, execution }: ReturnType
     ['largest batch', cache === undefined ? undefined : limit(cache.maxBatchTotalSizeBytes)],
     ['largest blob', cache === undefined ? undefined : limit(cache.maxBlobSizeBytes)],
     ['compression', cache?.compressors.join(', ')],
+    ['chunking', cache === undefined ? undefined : chunkingText(cache.chunking)],
     ['absolute symlinks', cache?.absoluteSymlinks.toLowerCase()],
   ]);
 }
