@@ -1,9 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Clock } from '../../lib/clock.ts';
 import type { Runner, RunReport, RunRequest } from '../../ports/runner.ts';
-import { tryKill } from './host-runner.ts';
-import { runSupervised } from './supervised-run.ts';
+import { runSupervised, type SupervisedRun, type SupervisedRunPorts } from './supervised-run.ts';
 import { supervisorCommandLine } from './supervisor.ts';
 
 /** Where the input root lies inside the sandbox: the same on every worker, so that paths in outputs are the same. */
@@ -18,8 +16,6 @@ export interface BubblewrapOptions {
   readonly bubblewrap: string;
   /** Absolute path of Perl. */
   readonly perl: string;
-  /** As Node names it, such as `x64`. */
-  readonly architecture: string;
   /** Folders of the host that no action may see: the worker's own, the grid's data. They appear empty. */
   readonly hiddenFolders: readonly string[];
 }
@@ -33,14 +29,12 @@ export interface BubblewrapOptions {
  */
 export class BubblewrapRunner implements Runner {
   readonly name = 'bubblewrap';
-  readonly #clock: Clock;
-  readonly #architecture: string;
+  readonly #ports: SupervisedRunPorts;
   readonly #before: readonly string[];
   readonly #after: readonly string[];
 
-  constructor(clock: Clock, options: BubblewrapOptions) {
-    this.#clock = clock;
-    this.#architecture = options.architecture;
+  constructor(ports: SupervisedRunPorts, options: BubblewrapOptions) {
+    this.#ports = ports;
     this.#before = [
       [options.bubblewrap, '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try'],
       ['--die-with-parent', '--new-session', '--as-pid-1', '--cap-drop', 'ALL', '--hostname', 'warren'],
@@ -53,7 +47,7 @@ export class BubblewrapRunner implements Runner {
 
   run(request: RunRequest, signal: AbortSignal): Promise<RunReport> {
     const infoFile = join(request.scratchFolder, 'info');
-    const run = {
+    const run: SupervisedRun = {
       commandLine: [
         this.#before,
         request.network ? [] : ['--unshare-net'],
@@ -68,11 +62,10 @@ export class BubblewrapRunner implements Runner {
         // The namespace's first process is killed rather than bubblewrap: bubblewrap then ends only once the kernel
         // has ended every process in it.
         const inner = attempt < PATIENCE ? innerProcess(infoFile) : undefined;
-        if (inner === undefined) tryKill(firstProcess, 'SIGKILL');
-        else tryKill(inner, 'SIGKILL');
+        return { signal: 'SIGKILL', target: inner ?? firstProcess };
       },
     };
-    return runSupervised(request, run, this.#clock, this.#architecture, signal);
+    return runSupervised(request, run, this.#ports, signal);
   }
 }
 

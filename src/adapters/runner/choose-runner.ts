@@ -6,6 +6,7 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Runner } from '../../ports/runner.ts';
 import { BubblewrapRunner } from './bubblewrap-runner.ts';
 import { HostRunner } from './host-runner.ts';
+import { Launcher } from './launcher.ts';
 import { supervisorKnows } from './supervisor.ts';
 
 /** `auto` takes bubblewrap where it works and the host otherwise. */
@@ -45,13 +46,12 @@ export async function chooseRunner(
     const lacks = perl === undefined ? 'has no Perl in PATH (Debian: perl-base)' : `has a ${architecture} processor`;
     throw precondition(`the worker can't watch over actions: this machine ${lacks}`);
   }
-  const host = new HostRunner(clock, perl, architecture);
+  const ports = { launcher: new Launcher(perl), clock, architecture };
+  const host = new HostRunner(ports, perl);
   if (sandbox === 'none') return { runner: host, reason: 'no sandbox, as asked: actions run plainly on the host' };
   const bubblewrap = findProgram('bwrap', options.path);
   const runner =
-    bubblewrap === undefined
-      ? undefined
-      : new BubblewrapRunner(clock, { bubblewrap, perl, architecture, hiddenFolders });
+    bubblewrap === undefined ? undefined : new BubblewrapRunner(ports, { bubblewrap, perl, hiddenFolders });
   const failure =
     runner === undefined ? 'it is not installed (Debian: bubblewrap)' : await probe(runner, options.workFolder, signal);
   if (runner !== undefined && failure === undefined)

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
-import type { Clock } from '../../lib/clock.ts';
 import type { Runner, RunReport, RunRequest } from '../../ports/runner.ts';
-import { runSupervised } from './supervised-run.ts';
+import { runSupervised, type SupervisedRun, type SupervisedRunPorts } from './supervised-run.ts';
 import { supervisorCommandLine } from './supervisor.ts';
 
 /** Kills of the tree that the supervisor is asked for before it is killed itself: 10 seconds. */
@@ -14,39 +13,27 @@ const PATIENCE = 200;
  */
 export class HostRunner implements Runner {
   readonly name = 'none';
-  readonly #clock: Clock;
+  readonly #ports: SupervisedRunPorts;
   readonly #perl: string;
-  readonly #architecture: string;
 
-  /**
-   * @param perl absolute path of Perl.
-   * @param architecture as Node names it, such as `x64`.
-   */
-  constructor(clock: Clock, perl: string, architecture: string) {
-    this.#clock = clock;
+  /** @param perl absolute path of Perl. */
+  constructor(ports: SupervisedRunPorts, perl: string) {
+    this.#ports = ports;
     this.#perl = perl;
-    this.#architecture = architecture;
   }
 
   run(request: RunRequest, signal: AbortSignal): Promise<RunReport> {
-    const run = {
+    const run: SupervisedRun = {
       commandLine: supervisorCommandLine(this.#perl),
       cwd: join(request.inputRoot, request.workingDirectory),
       host: true,
       infoFile: undefined,
       kill(firstProcess: number, attempt: number) {
-        tryKill(attempt < PATIENCE ? firstProcess : -firstProcess, attempt < PATIENCE ? 'SIGTERM' : 'SIGKILL');
+        return attempt < PATIENCE
+          ? { signal: 'SIGTERM', target: firstProcess }
+          : { signal: 'SIGKILL', target: -firstProcess };
       },
     };
-    return runSupervised(request, run, this.#clock, this.#architecture, signal);
-  }
-}
-
-/** Sends a signal; a process that is gone already is no failure. */
-export function tryKill(process_: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(process_, signal);
-  } catch {
-    // ESRCH: it ended in between.
+    return runSupervised(request, run, this.#ports, signal);
   }
 }

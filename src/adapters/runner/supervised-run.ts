@@ -1,10 +1,10 @@
-import { spawn } from 'node:child_process';
-import { closeSync, constants, openSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { StatusCode } from '../../domain/status-code.ts';
 import { StatusError } from '../../domain/status-error.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import type { RunReport, RunRequest } from '../../ports/runner.ts';
+import { type LaunchEnd, LaunchError, type LaunchedProcess, type Launcher } from './launcher.ts';
 import { decodeReport, encodeOrder } from './supervisor.ts';
 
 /** What one kind of runner adds to the common way of running. */
@@ -17,14 +17,26 @@ export interface SupervisedRun {
   /** A file to open as descriptor 4, or undefined. */
   readonly infoFile: string | undefined;
   /**
-   * Kills the tree; called again every 50 ms until the first process has ended.
+   * How the tree is killed; asked again every 50 ms until the first process has ended.
    *
    * @param attempt 0 at first.
    */
-  kill(firstProcess: number, attempt: number): void;
+  kill(firstProcess: number, attempt: number): { readonly signal: 'SIGKILL' | 'SIGTERM'; readonly target: number };
 }
 
-const NO_ROOM = new Set(['ENOSPC', 'EDQUOT', 'EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE']);
+/** What runs of every kind stand on. */
+export interface SupervisedRunPorts {
+  readonly launcher: Launcher;
+  readonly clock: Clock;
+  /** As Node names it, such as `x64`. */
+  readonly architecture: string;
+}
+
+type KillReason = 'aborted' | 'timed-out' | 'log-too-large';
+
+/** EAGAIN, ENOMEM, ENFILE, EMFILE, ENOSPC, EDQUOT as Linux numbers them. */
+const NO_ROOM_NUMBERS: ReadonlySet<number> = new Set([11, 12, 23, 24, 28, 122]);
+const NO_ROOM_NAMES: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE']);
 const KILL_INTERVAL_MILLISECONDS = 50;
 const LOG_CHECK_INTERVAL_MILLISECONDS = 200;
 
@@ -35,107 +47,99 @@ const LOG_CHECK_INTERVAL_MILLISECONDS = 200;
  * opened; and a daemon that holds a pipe open would keep the action from ending. The price, as with Bazel's own local runs, is
  * that a command which truncates `/dev/stdout` truncates what was printed before.
  */
-export function runSupervised(
+export async function runSupervised(
   request: RunRequest,
   run: SupervisedRun,
-  clock: Clock,
-  architecture: string,
+  { launcher, clock, architecture }: SupervisedRunPorts,
   signal: AbortSignal,
 ): Promise<RunReport> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) {
-      reject(signal.reason);
-      return;
+  signal.throwIfAborted();
+  const { stdoutFile, stderrFile } = request;
+  const orderFile = join(request.scratchFolder, 'order');
+  const started = clock.monotonic();
+  try {
+    writeFileSync(orderFile, encodeOrder(request, architecture, run.host), { flag: 'wx', mode: 0o600 });
+    const { commandLine, cwd, infoFile } = run;
+    const first = await launcher.launch({ commandLine, cwd, stdoutFile, stderrFile, orderFile, infoFile });
+    const watch = new Watch(request, run, first, clock, signal);
+    const end = await first.ended.finally(() => watch.stop());
+    const durationMilliseconds = clock.monotonic() - started;
+    if (watch.killedAs === 'aborted') throw signal.reason;
+    if (watch.killedAs !== undefined) {
+      return { outcome: { kind: watch.killedAs }, durationMilliseconds, resourceUsage: undefined };
     }
-    const orderFile = join(request.scratchFolder, 'order');
-    const timers = new Set<Timer>();
-    let killedAs: 'aborted' | 'timed-out' | 'log-too-large' | undefined;
-    let ended = false;
+    const report = decodeReport(readFileSync(orderFile, 'utf8'), request.arguments[0] ?? '');
+    if (report === undefined) throw supervisorLost(request, end);
+    const outcome = logsTooLarge(request) ? { kind: 'log-too-large' as const } : report.outcome;
+    return { outcome, durationMilliseconds, resourceUsage: report.resourceUsage };
+  } catch (thrown) {
+    throw signal.aborted ? signal.reason : machineryFailure(thrown);
+  }
+}
 
-    const later = (milliseconds: number, callback: () => void) => {
-      const timer = clock.setTimer(milliseconds, () => {
-        timers.delete(timer);
-        callback();
-      });
-      timers.add(timer);
-    };
-    const kill = (reason: NonNullable<typeof killedAs>) => {
-      if (killedAs !== undefined || ended) return;
-      killedAs = reason;
-      killAgain(0);
-    };
-    const killAgain = (attempt: number) => {
-      if (ended || child.pid === undefined) return;
-      run.kill(child.pid, attempt);
-      later(KILL_INTERVAL_MILLISECONDS, () => killAgain(attempt + 1));
-    };
-    const onAbort = () => kill('aborted');
-    const finish = () => {
-      ended = true;
-      for (const timer of timers) timer.cancel();
-      signal.removeEventListener('abort', onAbort);
-    };
-    const logsTooLarge = () =>
-      fileSize(request.stdoutFile) > request.maxLogBytes || fileSize(request.stderrFile) > request.maxLogBytes;
-    const checkLogs = () => {
-      if (logsTooLarge()) kill('log-too-large');
-      else later(LOG_CHECK_INTERVAL_MILLISECONDS, checkLogs);
-    };
+/** Kills a run that is taken back, takes too long or prints too much, until its first process has ended. */
+class Watch {
+  /** Why it was killed, if it was. */
+  killedAs: KillReason | undefined;
+  readonly #request: RunRequest;
+  readonly #run: SupervisedRun;
+  readonly #first: LaunchedProcess;
+  readonly #clock: Clock;
+  readonly #signal: AbortSignal;
+  readonly #timers = new Set<Timer>();
+  readonly #onAbort = () => this.#kill('aborted');
 
-    let child: ReturnType<typeof spawn>;
-    const started = clock.monotonic();
-    const descriptors: number[] = [];
-    try {
-      const order = encodeOrder(request, architecture, run.host);
-      const logFlags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_APPEND;
-      descriptors.push(openSync(request.stdoutFile, logFlags, 0o600));
-      descriptors.push(openSync(request.stderrFile, logFlags, 0o600));
-      const orderDescriptor = openSync(orderFile, 'wx+', 0o600);
-      descriptors.push(orderDescriptor);
-      for (let at = 0; at < order.byteLength; ) at += writeSync(orderDescriptor, order, at, order.byteLength - at, at);
-      if (run.infoFile !== undefined) descriptors.push(openSync(run.infoFile, 'wx', 0o600));
-      const [file = '', ...args] = run.commandLine;
-      child = spawn(file, args, { cwd: run.cwd, env: {}, stdio: ['ignore', ...descriptors], detached: true });
-    } catch (thrown) {
-      reject(machineryFailure(thrown));
-      return;
-    } finally {
-      for (const descriptor of descriptors) closeSync(descriptor);
-    }
+  constructor(request: RunRequest, run: SupervisedRun, first: LaunchedProcess, clock: Clock, signal: AbortSignal) {
+    this.#request = request;
+    this.#run = run;
+    this.#first = first;
+    this.#clock = clock;
+    this.#signal = signal;
+    // Taken back while the process was being started.
+    if (signal.aborted) this.#onAbort();
+    else signal.addEventListener('abort', this.#onAbort, { once: true });
+    this.#later(request.timeoutMilliseconds, () => this.#kill('timed-out'));
+    this.#later(LOG_CHECK_INTERVAL_MILLISECONDS, () => this.#checkLogs());
+  }
 
-    child.once('error', (thrown) => {
-      finish();
-      reject(machineryFailure(thrown));
+  stop(): void {
+    for (const timer of this.#timers) timer.cancel();
+    this.#signal.removeEventListener('abort', this.#onAbort);
+  }
+
+  #later(milliseconds: number, callback: () => void): void {
+    const timer = this.#clock.setTimer(milliseconds, () => {
+      this.#timers.delete(timer);
+      callback();
     });
-    child.once('exit', (exitCode, exitSignal) => {
-      finish();
-      const durationMilliseconds = clock.monotonic() - started;
-      if (killedAs === 'aborted') {
-        reject(signal.reason);
-        return;
-      }
-      if (killedAs !== undefined) {
-        resolve({ outcome: { kind: killedAs }, durationMilliseconds, resourceUsage: undefined });
-        return;
-      }
-      try {
-        const report = decodeReport(readFileSync(orderFile, 'utf8'), request.arguments[0] ?? '');
-        if (report === undefined) throw supervisorLost(request, exitCode, exitSignal);
-        const outcome = logsTooLarge() ? { kind: 'log-too-large' as const } : report.outcome;
-        resolve({ outcome, durationMilliseconds, resourceUsage: report.resourceUsage });
-      } catch (thrown) {
-        reject(machineryFailure(thrown));
-      }
-    });
-    signal.addEventListener('abort', onAbort, { once: true });
-    later(request.timeoutMilliseconds, () => kill('timed-out'));
-    later(LOG_CHECK_INTERVAL_MILLISECONDS, checkLogs);
-  });
+    this.#timers.add(timer);
+  }
+
+  #checkLogs(): void {
+    if (logsTooLarge(this.#request)) this.#kill('log-too-large');
+    else this.#later(LOG_CHECK_INTERVAL_MILLISECONDS, () => this.#checkLogs());
+  }
+
+  #kill(reason: KillReason): void {
+    if (this.killedAs !== undefined) return;
+    this.killedAs = reason;
+    this.#killAgain(0);
+  }
+
+  #killAgain(attempt: number): void {
+    const { signal, target } = this.#run.kill(this.#first.pid, attempt);
+    this.#first.kill(signal, target);
+    this.#later(KILL_INTERVAL_MILLISECONDS, () => this.#killAgain(attempt + 1));
+  }
+}
+
+function logsTooLarge({ stdoutFile, stderrFile, maxLogBytes }: RunRequest): boolean {
+  return fileSize(stdoutFile) > maxLogBytes || fileSize(stderrFile) > maxLogBytes;
 }
 
 /** The supervisor ended without a report: the sandbox could not be made, or somebody killed it. */
-function supervisorLost(request: RunRequest, exitCode: number | null, signal: NodeJS.Signals | null): StatusError {
-  const how = signal === null ? `exit code ${exitCode}` : signal;
+function supervisorLost(request: RunRequest, { exitCode, signal }: LaunchEnd): StatusError {
+  const how = signal === undefined ? `exit code ${exitCode}` : `signal ${signal}`;
   const said = readStart(request.stderrFile);
   return new StatusError(
     StatusCode.INTERNAL,
@@ -159,7 +163,9 @@ function fileSize(file: string): number {
 function machineryFailure(thrown: unknown): StatusError {
   if (thrown instanceof StatusError) return thrown;
   const { code = 'unknown' } = thrown as NodeJS.ErrnoException;
-  return NO_ROOM.has(code)
-    ? new StatusError(StatusCode.UNAVAILABLE, `the worker has no room to start a process (${code})`, { cause: thrown })
-    : new StatusError(StatusCode.INTERNAL, `the worker failed to start a process (${code})`, { cause: thrown });
+  const number = thrown instanceof LaunchError ? thrown.errno : undefined;
+  const shown = number === undefined ? code : `errno ${number}`;
+  return NO_ROOM_NAMES.has(code) || (number !== undefined && NO_ROOM_NUMBERS.has(number))
+    ? new StatusError(StatusCode.UNAVAILABLE, `the worker has no room to start a process (${shown})`, { cause: thrown })
+    : new StatusError(StatusCode.INTERNAL, `the worker failed to start a process (${shown})`, { cause: thrown });
 }
