@@ -1,4 +1,4 @@
-import { chmodSync, copyFileSync, lutimesSync, mkdirSync, symlinkSync, utimesSync } from 'node:fs';
+import { chmodSync, copyFileSync, lutimesSync, mkdirSync, rmdirSync, symlinkSync, utimesSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Digest, digestKey, missingBlobSubject } from '../domain/digest.ts';
 import type { Directory, FileNode, NodeProperties, Tree } from '../domain/merkle-tree.ts';
@@ -7,6 +7,7 @@ import { StatusError } from '../domain/status-error.ts';
 import type { DirectoryReader } from './directory-reader.ts';
 import { diskFailure } from './disk-failure.ts';
 import { type CachedFile, type FileCache, type FileRequest, fileKey, type HeldFiles } from './file-cache.ts';
+import type { WorkFolder } from './work-folders.ts';
 
 /** File operations between two turns of the event loop: some 3 ms, so that heartbeats are never late. */
 const OPERATIONS_PER_TURN = 256;
@@ -16,6 +17,8 @@ export interface StagedInputs {
   /** Each hard link, with the file that it is a link to. */
   readonly links: ReadonlyArray<{ readonly path: string; readonly file: CachedFile }>;
   readonly held: HeldFiles;
+  /** Whether no directory has a mode or a time of its own, so that each may serve another action. */
+  readonly plainDirectories: boolean;
 }
 
 /** Lays an action's input tree out in a folder. */
@@ -29,13 +32,13 @@ export class InputStager {
   }
 
   /**
-   * Fills the empty folder `folder` with the tree. Whatever comes of it, the caller must hand the result to `dispose`.
+   * Fills the input root of a folder with the tree. Whatever comes of it, the caller must hand the result to `dispose`.
    *
    * @param copies whether each file is a copy of its own instead of a link into the cache.
    * @throws FAILED_PRECONDITION with MISSING for every blob that the storage does not have, directories and files alike;
    *   INVALID_ARGUMENT when the tree is malformed.
    */
-  async stage(rootDigest: Digest, folder: string, copies: boolean, signal: AbortSignal): Promise<StagedInputs> {
+  async stage(rootDigest: Digest, folder: WorkFolder, copies: boolean, signal: AbortSignal): Promise<StagedInputs> {
     const { tree, directories, missing } = await this.#directories.read(rootDigest, signal);
     const held = await this.#cache.hold(fileRequests(directories.values()), signal);
     const links: Array<{ path: string; file: CachedFile }> = [];
@@ -43,10 +46,13 @@ export class InputStager {
       if (tree === undefined || held.missing.length > 0) throw missingInputs([...missing, ...held.missing]);
       await this.#layOut(tree, folder, copies ? undefined : links, held, signal);
     } catch (thrown) {
-      this.dispose({ links, held });
+      this.dispose({ links, held, plainDirectories: false });
       throw diskFailure(thrown, 'Failed to stage the inputs');
     }
-    return { links, held };
+    const plainDirectories = [tree.root, ...directories.values()].every(
+      ({ nodeProperties }) => nodeProperties === undefined,
+    );
+    return { links, held, plainDirectories };
   }
 
   /** All that the storage lacks of a tree. Nothing is laid out. */
@@ -70,11 +76,12 @@ export class InputStager {
 
   async #layOut(
     tree: Tree,
-    folder: string,
+    folder: WorkFolder,
     links: Array<{ path: string; file: CachedFile }> | undefined,
     held: HeldFiles,
     signal: AbortSignal,
   ): Promise<void> {
+    const standing = new Set(folder.standing);
     let operations = 0;
     const pause = async (count: number) => {
       operations += count;
@@ -97,13 +104,15 @@ export class InputStager {
       }
       for (const { name, digest } of directory.directories) {
         const child = `${path}/${name}`;
-        mkdirSync(child);
+        if (!standing.delete(child)) mkdirSync(child);
         await enter(tree.directories.get(digestKey(digest)) as Directory, child);
       }
       await pause(directory.symlinks.length + directory.directories.length);
       applyProperties(path, directory.nodeProperties, 0o700);
     };
-    await enter(tree.root, folder);
+    await enter(tree.root, folder.inputRoot);
+    // The deepest first.
+    for (const path of [...standing].sort().reverse()) rmdirSync(path);
   }
 
   #layFile(

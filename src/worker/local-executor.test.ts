@@ -439,6 +439,47 @@ describe.each(['bubblewrap', 'none'] as const)('LocalExecutor with sandbox %s', 
     expect(workFolders()).toEqual([]);
   });
 
+  it('shows an action nothing of the one before, whose untouched directories it gets', async () => {
+    const before = {
+      same: { deep: { file: 'x' } },
+      gone: { deep: { file: 'x' } },
+      changed: { inner: { file: 'x' } },
+      secret: { file: 'x' },
+      link: new InputSymlink('same'),
+    };
+    const script = 'mkdir -p same/deep; echo left > changed/inner/left; chmod 700 secret; rm changed/inner/file';
+    await execute(shell(script, { inputs: before }));
+    await executor.settled();
+    const [kept] = workFolders();
+    const after = { same: { deep: { other: 'y' } }, changed: { inner: {} }, secret: {}, fresh: { file: 'y' } };
+    const list = shell('find . ! -name . -printf "%p %m\n" | LC_ALL=C sort', { inputs: after });
+    const { result } = await execute(list);
+    expect(result.stdoutRaw.toString().split('\n')).toEqual([
+      './changed 755',
+      './changed/inner 755',
+      './fresh 755',
+      './fresh/file 444',
+      './same 755',
+      './same/deep 755',
+      './same/deep/other 444',
+      './secret 755',
+      '',
+    ]);
+    await executor.settled();
+    expect(workFolders()).toEqual([kept]);
+    const standing = readdirSync(join(folder, 'work', kept ?? '', 'root'), { recursive: true, encoding: 'utf8' });
+    expect(new Set(standing)).toEqual(new Set(['changed', 'changed/inner', 'fresh', 'same', 'same/deep', 'secret']));
+    expect(readdirSync(join(folder, 'work', kept ?? '', 'scratch'))).toEqual([]);
+  });
+
+  it('gives no directory on that has a mode of its own', async () => {
+    const root = Directory.fromPartial({ nodeProperties: { unixMode: 0o700 } });
+    const inputRootDigest = digestToWire(await store(blobs, Directory.encode(root).finish()));
+    await execute(shell('true', { action: { inputRootDigest } }));
+    await executor.settled();
+    expect(workFolders()).toEqual([]);
+  });
+
   it('reports every timestamp in order, the duration and what was used', async () => {
     const { result } = await execute(shell('i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done'));
     expect(result.exitCode).toBe(0);

@@ -140,17 +140,19 @@ export class LocalExecutor {
   async #attempt(run: Execution, copies: boolean, signal: AbortSignal): Promise<ExecutionOutcome | undefined> {
     const folder = this.#folders.create();
     let staged: StagedInputs | undefined;
+    let sealed: number | undefined;
     try {
       run.progress.mark('inputFetchStartTimestamp');
-      staged = await this.#stager.stage(run.inputRootDigest, folder.inputRoot, copies, signal);
+      staged = await this.#stager.stage(run.inputRootDigest, folder, copies, signal);
       const workingDirectory = findWorkingDirectory(folder.inputRoot, run.command.workingDirectory);
       makeOutputParents(folder.inputRoot, workingDirectory, run.requested);
+      sealed = await this.#folders.seal(folder);
       run.progress.mark('inputFetchCompletedTimestamp');
       const report = await this.#slots.run(() => this.#run(run, folder, workingDirectory, signal), signal);
       if (!(await this.#stager.verify(staged))) return undefined;
       return await this.#collect(run, folder, workingDirectory, report, signal);
     } finally {
-      this.#cleanUp(folder, staged);
+      this.#cleanUp(folder, staged, sealed);
     }
   }
 
@@ -326,9 +328,10 @@ export class LocalExecutor {
     return asked === 'off' ? false : this.#limits.network;
   }
 
-  #cleanUp(folder: WorkFolder, staged: StagedInputs | undefined): void {
+  #cleanUp(folder: WorkFolder, staged: StagedInputs | undefined, sealed: number | undefined): void {
+    const untouched = this.#folders.untouched(folder, staged?.plainDirectories === true ? sealed : undefined);
     if (staged !== undefined) this.#stager.dispose(staged);
-    const cleanup = this.#folders.remove(folder).finally(() => this.#cleanups.delete(cleanup));
+    const cleanup = this.#folders.release(folder, untouched).finally(() => this.#cleanups.delete(cleanup));
     this.#cleanups.add(cleanup);
   }
 }

@@ -1,34 +1,43 @@
-import {
-  chmodSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  realpathSync,
-  rmdirSync,
-  rmSync,
-  statfsSync,
-  unlinkSync,
-} from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { chmodSync, lstatSync, mkdirSync, readdirSync, realpathSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { IdGenerator } from '../lib/ids.ts';
 import type { Logger } from '../lib/log.ts';
 import { diskFailure } from './disk-failure.ts';
+import { emptyFolder, removeFolder, untouchedDirectories } from './folder-removal.ts';
 
 /** The folder of one execution. */
 export interface WorkFolder {
   readonly path: string;
-  /** Real path of the empty folder for the input root. */
+  /** Real path of the folder for the input root. It holds no file, and no directories but those that stand. */
   readonly inputRoot: string;
-  /** For files that the action must not see. */
+  /** For files that the action must not see. Empty. */
   readonly scratch: string;
+  /** Absolute paths of empty directories below the input root that an earlier execution left untouched. */
+  readonly standing: ReadonlySet<string>;
 }
 
-/** Folders of executions: made empty, removed whatever an action did to them. */
+/** Folders that are kept for the executions to come. */
+const MOST_SPARE = 16;
+/** A tree with more directories is not worth the looking over. */
+const MOST_STANDING = 500;
+/** Clocks of file systems tick every few milliseconds; one that takes longer is not waited for. */
+const LONGEST_TICK_MILLISECONDS = 20;
+
+/**
+ * Folders of executions: each appears empty to the next, whatever an action did to it.
+ *
+ * Actions of one build have nearly the same directories, and making them costs more than all else of laying out inputs:
+ * ext4 looks at every inode that was given up in the last seconds before it makes a new one. So directories stay, and
+ * only those that the next action does not have, or that an action may have touched, are removed. Whether it has is told by
+ * the change time that the kernel keeps and no process can set back: one before the command's start is our own.
+ */
 export class WorkFolders {
   readonly #parent: string;
   readonly #ids: IdGenerator;
   readonly #logger: Logger;
+  readonly #spare: WorkFolder[] = [];
+  #clockIsFine = true;
 
   constructor(parent: string, ids: IdGenerator, logger: Logger) {
     this.#parent = parent;
@@ -39,7 +48,7 @@ export class WorkFolders {
   /** Makes the parent folder, and removes what a run before left in it. */
   async open(): Promise<void> {
     mkdirSync(this.#parent, { recursive: true, mode: 0o755 });
-    for (const name of readdirSync(this.#parent)) await this.#remove(join(this.#parent, name));
+    for (const name of readdirSync(this.#parent)) await removeFolder(join(this.#parent, name), this.#logger);
   }
 
   /** Bytes that are left on the disk. */
@@ -49,59 +58,67 @@ export class WorkFolders {
   }
 
   create(): WorkFolder {
+    const spare = this.#spare.pop();
+    if (spare !== undefined) return spare;
     const path = join(this.#parent, this.#ids.uuid());
     try {
       mkdirSync(path, { mode: 0o700 });
       mkdirSync(join(path, 'scratch'), { mode: 0o700 });
       mkdirSync(join(path, 'root'), { mode: 0o755 });
       const real = realpathSync(path);
-      return { path: real, inputRoot: join(real, 'root'), scratch: join(real, 'scratch') };
+      return { path: real, inputRoot: join(real, 'root'), scratch: join(real, 'scratch'), standing: new Set() };
     } catch (thrown) {
       throw diskFailure(thrown, 'Failed to make a work folder');
     }
   }
 
-  /** Never throws: what can't be removed is logged, and removed at the next start. */
-  async remove(folder: WorkFolder): Promise<void> {
-    await this.#remove(folder.path);
+  /**
+   * To be called when everything is laid out, before the command starts.
+   *
+   * @returns a moment of the file system's own clock, later than every change so far and no later than any to come;
+   *   undefined where its clock is too coarse to tell.
+   */
+  async seal(folder: WorkFolder): Promise<number | undefined> {
+    if (!this.#clockIsFine) return undefined;
+    const before = touch(folder.scratch);
+    for (let waited = 0; waited <= LONGEST_TICK_MILLISECONDS; waited += 1) {
+      const now = touch(folder.scratch);
+      if (now > before) return now;
+      await pause(1);
+    }
+    this.#clockIsFine = false;
+    return undefined;
   }
 
-  async #remove(path: string): Promise<void> {
-    try {
-      if (removeSmall(path, { operations: 0 })) return;
-      await rm(path, { recursive: true, force: true });
-    } catch {
+  /** Directories of the input root that nothing has changed since `seal`. To be asked before anything is removed. */
+  untouched(folder: WorkFolder, sealed: number | undefined): ReadonlySet<string> {
+    if (sealed === undefined || this.#spare.length >= MOST_SPARE) return new Set();
+    return untouchedDirectories(folder.inputRoot, sealed, MOST_STANDING);
+  }
+
+  /**
+   * Gives a folder back: what is untouched stays for another execution, everything else is removed. Never throws: what can't be removed is
+   * logged, and removed at the next start.
+   */
+  async release(folder: WorkFolder, untouched: ReadonlySet<string>): Promise<void> {
+    if (untouched.has(folder.inputRoot)) {
       try {
-        makeWritable(path);
-        rmSync(path, { recursive: true, force: true });
+        await emptyFolder(folder.scratch, new Set(), this.#logger);
+        for (const directory of untouched) await emptyFolder(directory, untouched, this.#logger);
+        const standing = new Set(untouched);
+        standing.delete(folder.inputRoot);
+        this.#spare.push({ ...folder, standing });
+        return;
       } catch (thrown) {
-        this.#logger.warn({ err: thrown, path }, 'a work folder can not be removed; the next start tries again');
+        this.#logger.debug({ err: thrown, path: folder.path }, 'a work folder is not used again');
       }
     }
+    await removeFolder(folder.path, this.#logger);
   }
 }
 
-const MOST_SYNC_OPERATIONS = 1_000;
-
-/** Removes a tree synchronously unless it turns out large: several times cheaper than fs.rm. @returns whether it did. */
-function removeSmall(path: string, budget: { operations: number }): boolean {
-  for (const entry of readdirSync(path, { withFileTypes: true })) {
-    budget.operations += 1;
-    if (budget.operations > MOST_SYNC_OPERATIONS) return false;
-    const child = `${path}/${entry.name}`;
-    if (!entry.isDirectory()) unlinkSync(child);
-    else if (!removeSmall(child, budget)) return false;
-  }
-  rmdirSync(path);
-  return true;
-}
-
-/** An action may take the worker's own permissions away from directories that it made. */
-function makeWritable(path: string): void {
-  const stats = lstatSync(path, { throwIfNoEntry: false });
-  if (stats === undefined || !stats.isDirectory()) return;
-  chmodSync(path, 0o700);
-  for (const entry of readdirSync(path, { withFileTypes: true })) {
-    if (entry.isDirectory()) makeWritable(join(path, entry.name));
-  }
+/** Changes the folder's change time. @returns it, in milliseconds with fractions. */
+function touch(folder: string): number {
+  chmodSync(folder, 0o700);
+  return lstatSync(folder).ctimeMs;
 }
