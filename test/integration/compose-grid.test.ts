@@ -28,8 +28,7 @@ describe('the farm of docker-compose.yml', () => {
     const cases = [
       'action-cache',
       'asset',
-      'bad-input-execution',
-      'byte-stream-read',
+      'bots',
       'byte-stream-write',
       'capabilities',
       'content-addressable-storage',
