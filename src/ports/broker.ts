@@ -114,7 +114,8 @@ export interface Broker {
   hasLost(work: WorkMessage, signal: AbortSignal): Promise<boolean>;
 
   /**
-   * Calls the listener for every message that its queue gave up. What it throws brings the message back to it later.
+   * Calls the listener for every message that its queue gave up. UNAVAILABLE and RESOURCE_EXHAUSTED bring the message back
+   * to it later.
    *
    * @returns how to stop it.
    */
@@ -163,7 +164,7 @@ export interface Broker {
 
   /**
    * Calls the listener for every message that was redelivered; one listener in a process, one replica for a message.
-   * What it throws brings the message back to it later.
+   * UNAVAILABLE and RESOURCE_EXHAUSTED bring the message back to it later.
    *
    * @returns how to stop it.
    */

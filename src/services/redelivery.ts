@@ -1,6 +1,6 @@
 import { digestKey } from '../domain/digest.ts';
 import { StatusCode } from '../domain/status-code.ts';
-import { isInfrastructureCode, StatusError } from '../domain/status-error.ts';
+import { StatusError } from '../domain/status-error.ts';
 import type { WorkMessage } from '../domain/work.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Service } from '../lib/lifecycle.ts';
@@ -102,8 +102,9 @@ export class Redelivery implements Service {
       logger.info({ job: job.id, was: work.jobId, action: digestKey(checked.digest) }, 'sent again, as a new job');
     } catch (thrown) {
       const error = StatusError.from(thrown);
-      if (signal.aborted || isInfrastructureCode(error.code) || error.code === StatusCode.RESOURCE_EXHAUSTED)
-        throw thrown;
+      const mayGoWellLater = error.code === StatusCode.UNAVAILABLE || error.code === StatusCode.RESOURCE_EXHAUSTED;
+      if (signal.aborted || mayGoWellLater) throw thrown;
+      if (error.code === StatusCode.INTERNAL) logger.error({ err: thrown, job: work.jobId }, 'could not send it again');
       const reason = `it was sent again, and could not be executed: ${error.message}`;
       await scheduler.broker.publishDeadLetter({ work, reason, at: clock.now() });
     }

@@ -8,6 +8,7 @@ import { RabbitmqBroker } from '../../src/adapters/broker/rabbitmq/rabbitmq-brok
 import { InProcessWorkQueueRegistry } from '../../src/adapters/queue-registry/in-process/in-process-work-queue-registry.ts';
 import type { JobState } from '../../src/domain/job.ts';
 import { StatusCode } from '../../src/domain/status-code.ts';
+import { unavailable } from '../../src/domain/status-error.ts';
 import { SystemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { type BrokerFixture, describeBroker } from '../../src/ports/broker.suite.ts';
@@ -366,6 +367,22 @@ test('a dead letter that an operator publishes to warren.redeliver reaches one r
   await expect.poll(() => heard, { timeout: 10_000 }).toEqual(['dead']);
   stop();
   await operator.close();
+});
+
+test('what can be dealt with later comes again, and what never can is dropped', async () => {
+  await using farm = await startFarm();
+  const heard: string[] = [];
+  const stop = farm.replica.onRedelivery(async ({ jobId }) => {
+    heard.push(jobId);
+    if (jobId === 'never') throw new Error('a fault of ours');
+    if (heard.length === 1) throw unavailable('the store is away', 100);
+  });
+  await farm.replica.redeliver(workMessage('', 'later'), never);
+  await expect.poll(() => heard, { timeout: 20_000 }).toEqual(['later', 'later']);
+  await farm.replica.redeliver(workMessage('', 'never'), never);
+  await farm.replica.redeliver(workMessage('', 'next'), never);
+  await expect.poll(() => heard, { timeout: 20_000 }).toEqual(['later', 'later', 'never', 'next']);
+  stop();
 });
 
 test('dead letters are shown in order and stay, but for those that are removed', async () => {

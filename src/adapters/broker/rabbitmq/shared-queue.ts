@@ -1,4 +1,6 @@
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
+import { StatusCode } from '../../../domain/status-code.ts';
+import { StatusError } from '../../../domain/status-error.ts';
 import { type Clock, sleep } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { ConnectionUser } from './connection.ts';
@@ -20,7 +22,8 @@ const AGAIN_AFTER = 2_000;
 /**
  * A queue of messages of which each is for one replica, whichever.
  *
- * A message is acknowledged once it has been dealt with. Who dies before leaves it to another.
+ * A message is acknowledged once it has been dealt with. Who dies before leaves it to another. One that could not be
+ * dealt with comes again while store or broker are away, and is dropped where it would fail for ever.
  */
 export class SharedQueue<T> implements ConnectionUser {
   readonly name: string;
@@ -79,11 +82,22 @@ export class SharedQueue<T> implements ConnectionUser {
     if (value === undefined) logger.warn({ queue }, 'dropped a message that is not one of ours');
     try {
       if (value !== undefined) await this.#listener?.(value);
-      if (this.#channel === channel) channel.ack(message);
     } catch (error) {
-      logger.warn({ err: error, queue }, 'could not deal with a message; it comes again');
-      await sleep(clock, AGAIN_AFTER, this.#stopping.signal).catch(() => {});
-      if (this.#channel === channel) channel.nack(message, false, true);
+      if (isPassing(error)) {
+        logger.warn({ err: error, queue }, 'could not deal with a message; it comes again');
+        await sleep(clock, AGAIN_AFTER, this.#stopping.signal).catch(() => {});
+        if (this.#channel === channel) channel.nack(message, false, true);
+        return;
+      }
+      // It would fail for ever.
+      logger.error({ err: error, queue }, 'dropped a message that could not be dealt with');
     }
+    if (this.#channel === channel) channel.ack(message);
   }
+}
+
+/** Whether it may go well later: store or broker are away or full, or this replica stops. */
+function isPassing(error: unknown): boolean {
+  const { code } = StatusError.from(error);
+  return code === StatusCode.UNAVAILABLE || code === StatusCode.RESOURCE_EXHAUSTED || code === StatusCode.CANCELLED;
 }
