@@ -9,8 +9,11 @@ import { byteStream, memory } from './scenarios/byte-stream.ts';
 import { execute } from './scenarios/execute.ts';
 import { findMissingBlobs } from './scenarios/find-missing-blobs.ts';
 import { getTree } from './scenarios/get-tree.ts';
+import { millionBlobs } from './scenarios/million-blobs.ts';
 import { replicas } from './scenarios/replicas.ts';
 import { scale } from './scenarios/scale.ts';
+import { stores } from './scenarios/stores.ts';
+import { transfers } from './scenarios/transfers.ts';
 import { goalsOf, type Row, reachesGoal, type Scenario } from './support/scenario.ts';
 import { renderTables } from './support/table.ts';
 
@@ -21,6 +24,9 @@ const SCENARIOS: readonly Scenario[] = [
   getTree,
   byteStream,
   memory,
+  transfers,
+  millionBlobs,
+  stores,
   execute,
   replicas,
   scale,

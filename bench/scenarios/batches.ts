@@ -7,18 +7,18 @@ import { type Blob, randomBlob } from '../../test/support/tenant.ts';
 import { inFlight, measure, type Scenario } from '../support/scenario.ts';
 import { startServer } from '../support/server.ts';
 
-const BLOBS = 500;
+const BLOBS = 100;
 const CONCURRENCY = 4;
 
-/** Blobs of 1 KiB, 500 to a batch, each stored once. */
+/** Blobs of 1 KiB, 100 to a batch, each stored once. */
 export const batches: Scenario = {
   name: 'batches',
-  what: 'BatchUpdateBlobs and BatchReadBlobs of 500 blobs of 1 KiB',
+  what: 'BatchUpdateBlobs and BatchReadBlobs of 100 blobs of 1 KiB',
   async run(options) {
     const server = await startServer(options);
     const client = server.client();
     try {
-      const perRound = Math.max(CONCURRENCY, Math.round(40 * options.scale));
+      const perRound = Math.max(CONCURRENCY, Math.round(200 * options.scale));
       const known: Blob[][] = [];
       const write = async () => {
         const fresh = Array.from({ length: perRound }, () => Array.from({ length: BLOBS }, () => randomBlob(1_024)));
@@ -35,7 +35,7 @@ export const batches: Scenario = {
         return round;
       };
       await write();
-      const writes = await measure(server, 'BatchUpdateBlobs of 500 x 1 KiB', 'blobs/s', options.rounds, write);
+      const writes = await measure(server, 'BatchUpdateBlobs of 100 x 1 KiB', 'blobs/s', options.rounds, write);
       const read = () =>
         inFlight(CONCURRENCY, perRound, async (i) => {
           const digests = (known[i] as Blob[]).map((each) => each.digest);
@@ -47,7 +47,12 @@ export const batches: Scenario = {
           return BLOBS;
         });
       await read();
-      return [writes, await measure(server, 'BatchReadBlobs of 500 x 1 KiB', 'blobs/s', options.rounds, read)];
+      const reads = await measure(server, 'BatchReadBlobs of 100 x 1 KiB', 'blobs/s', options.rounds, read);
+      const goal = { of: 'value', atLeast: 20_000 };
+      return [
+        { ...writes, goal },
+        { ...reads, goal },
+      ];
     } finally {
       client.close();
       await server.stop();

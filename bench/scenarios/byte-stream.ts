@@ -125,16 +125,18 @@ async function both(server: Server, address: string, place: string, options: Ben
   return [reads, writes];
 }
 
-async function write(client: WireClient, messages: readonly Buffer[]): Promise<void> {
+/** Sends the messages of one upload. */
+export async function write(client: WireClient, messages: readonly Buffer[]): Promise<void> {
   const stream = client.clientStream(encodedWrite, { deadline: null });
   for (const message of messages) await stream.write(message);
   stream.end();
   await stream.result;
 }
 
-async function read(client: WireClient, resourceName: string, size: number): Promise<void> {
+/** Reads a blob; its bytes are counted, and held against `size` where that is known. */
+export async function read(client: WireClient, resourceName: string, size?: number): Promise<void> {
   let bytes = 0;
   const request = ReadRequest.create({ resourceName });
   for await (const count of client.serverStream(countingRead, request, { deadline: null })) bytes += count;
-  if (bytes !== size) throw new Error(`${bytes} bytes came of ${size}`);
+  if (size !== undefined && bytes !== size) throw new Error(`${bytes} bytes came of ${size}`);
 }

@@ -114,6 +114,15 @@ it.each([
   ['a part that is not there', { kind: 'tiered', fast: MEMORY }, 'slow'],
   ['one mirror', { kind: 'mirrored', mirrors: [MEMORY] }, 'mirrors'],
   ['more copies than mirrors', { kind: 'mirrored', minimumCopies: 3, mirrors: [MEMORY, MEMORY] }, 'minimumCopies'],
+  [
+    'an index over what nothing can be deleted from',
+    {
+      kind: 'indexed',
+      index: { kind: 'memory' },
+      store: { kind: 'tiered', fast: MEMORY, slow: { kind: 'remote', endpoint: 'grpc://host:1' } },
+    },
+    'store',
+  ],
   ['no shards', { kind: 'sharded', shards: [] }, 'shards'],
   [
     'two shards of one name',

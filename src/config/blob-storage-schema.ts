@@ -68,7 +68,7 @@ export const blobStoreSchema: z.ZodType<BlobStoreConfiguration> = z.discriminate
   sizeSplitBlobStoreSchema(anyStore).check(checkSmallIsTaken),
   verifyingBlobStoreSchema(anyStore),
   existenceCacheSchema(anyStore).check(checkStaleness),
-  indexedBlobStoreSchema(anyStore),
+  indexedBlobStoreSchema(anyStore).check(checkEvictable),
   readOnlyBlobStoreSchema(anyStore),
 ]);
 
@@ -115,6 +115,22 @@ function checkStaleness(context: z.core.ParsePayload<ExistenceCacheConfiguration
     input: seconds,
     path: ['maximumStalenessSeconds'],
     message: `must be less than ${kept} s, for which what was used is kept from eviction in the store behind`,
+  });
+}
+
+/** An index can only evict where blobs can be deleted. */
+function checkEvictable(context: z.core.ParsePayload<IndexedBlobStoreConfiguration<BlobStoreConfiguration>>): void {
+  const undeletable = (store: BlobStoreConfiguration): string | undefined => {
+    if (store.kind === 'remote' || store.kind === 'read-only') return store.kind;
+    return partsOf(store).flatMap((part) => undeletable(part.store) ?? [])[0];
+  };
+  const kind = undeletable(context.value.store);
+  if (kind === undefined) return;
+  context.issues.push({
+    code: 'custom',
+    input: kind,
+    path: ['store'],
+    message: `has a part of kind '${kind}', from which nothing can be deleted, so that no index can evict from it`,
   });
 }
 

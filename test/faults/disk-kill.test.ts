@@ -38,7 +38,7 @@ describe.each(['none', 'sync'])('a process killed in the middle of a hundred upl
     const directory = join(root, durability);
     const dependencies = { clock: new SystemClock(), logger: silentLogger, random: Math.random };
     const all: Array<[number, number]> = [];
-    for (const [round, blobs] of [200, 1, 350, 90].entries()) {
+    for (const [round, blobs] of [200, 1, 350, 90, 30, 140].entries()) {
       all.push(...(await writeAndKill(directory, durability, round * 100_000, blobs)));
       const store = await DiskBlobStore.open(
         diskBlobStoreSchema.parse({ kind: 'disk', directory: join(directory, 'blobs'), durability }),
@@ -62,12 +62,16 @@ describe.each(['none', 'sync'])('a process killed in the middle of a hundred upl
       // that was not acknowledged. All that is there is whole: a torn one has no right checksum.
       expect(store.count).toBeGreaterThanOrEqual(all.length);
       expect(store.count).toBeLessThanOrEqual(all.length + (round + 1) * 100);
+      // No file is left over: all that lie there are whole, and known to the index.
       expect(readdirSync(join(directory, 'blobs', 'tmp'))).toEqual([]);
-      const files = readdirSync(join(directory, 'blobs', 'files')).flatMap((folder) =>
-        readdirSync(join(directory, 'blobs', 'files', folder)),
-      );
-      const large = all.filter(([, size]) => size > 128 * 1024).length;
-      expect(files.length).toBeGreaterThanOrEqual(large);
+      for (const each of ['blobs', 'actions']) {
+        const names = readdirSync(join(directory, each, 'segments'));
+        expect(names.filter((name) => !/^(\d{10}\.segment|checkpoint)$/.test(name))).toEqual([]);
+      }
+      const differences: unknown[] = [];
+      for await (const each of store.maintenance.check(signal)) differences.push(each);
+      for await (const each of actions.maintenance.check(signal)) differences.push(each);
+      expect(differences).toEqual([]);
       await store.close();
       await actions.close();
       // The next process begins once with a checkpoint and once without.

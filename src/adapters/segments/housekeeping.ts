@@ -34,6 +34,7 @@ export class Housekeeping {
   #savedBytes = 0;
   #cleaningDue = 0;
   #reliefDue = 0;
+  #waiting: Array<() => void> = [];
 
   /** @param known what the checkpoint on the disk covers. */
   constructor(state: StoreState, log: SegmentLog, known: KnownBytes) {
@@ -44,6 +45,7 @@ export class Housekeeping {
       log,
       isCovered: (segment) => (this.#known.get(segment.number) ?? 0) >= segment.committedBytes,
       checkpoint: () => this.#checkpoint(),
+      progressed: () => this.#wakeUnlessHigh(),
     });
     this.#armTimer();
     this.consider();
@@ -60,6 +62,19 @@ export class Housekeeping {
     } else if (this.#state.appendedBytes - this.#savedBytes > CHECKPOINT_BYTES) {
       void this.#enqueue(() => this.#checkpoint());
     }
+  }
+
+  /**
+   * Resolves once no more than the high watermark is stored, or cleaning has come to its end for now: so that uploads, however
+   * fast, do not carry the store beyond it.
+   *
+   * @returns undefined where there is nothing to wait for.
+   */
+  untilBelowHigh(): Promise<void> | undefined {
+    if (!this.#state.isStoredAbove(this.#state.high) || this.#stop.signal.aborted) return undefined;
+    if (this.#running === undefined && this.#now() < this.#cleaningDue) return undefined;
+    this.consider();
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   /** Makes room for so many bytes and takes it. @throws RESOURCE_EXHAUSTED when there is none to be had. */
@@ -121,6 +136,14 @@ export class Housekeeping {
     }
   }
 
+  #wakeUnlessHigh(): void {
+    if (this.#waiting.length > 0 && !this.#state.isStoredAbove(this.#state.high)) this.#wake();
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
   #isStale(): boolean {
     return this.#state.changes !== this.#savedChanges || this.#state.uses !== this.#savedUses;
   }
@@ -140,7 +163,10 @@ export class Housekeeping {
     });
     this.#running = mine;
     void mine.then(() => {
-      if (this.#running === mine) this.#running = undefined;
+      if (this.#running !== mine) return;
+      this.#running = undefined;
+      // Whatever it was: who waits must not wait for what nobody does.
+      this.#wake();
     });
     return mine;
   }

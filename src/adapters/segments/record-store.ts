@@ -178,7 +178,8 @@ export class RecordStore implements LogOwner {
   }
 
   /**
-   * Takes room for what is about to be written, making some if need be; give it back with `unreserve`.
+   * Takes room for what is about to be written, making some if need be; give it back with `unreserve`. Above the high
+   * watermark it waits until cleaning has made progress.
    *
    * @returns undefined where there was room. @throws RESOURCE_EXHAUSTED when there is none to be had.
    */
@@ -186,7 +187,7 @@ export class RecordStore implements LogOwner {
     if (!this.#state.hasRoomFor(bytes)) return this.#housekeeping.makeRoom(bytes);
     this.#state.reservedBytes += bytes;
     this.#housekeeping.consider();
-    return undefined;
+    return this.#housekeeping.untilBelowHigh();
   }
 
   unreserve(bytes: number): void {

@@ -31,6 +31,8 @@ export interface CleanerHost {
   /** Whether a checkpoint on the disk knows all of this segment. */
   isCovered(segment: Segment): boolean;
   checkpoint(): Promise<void>;
+  /** Some room may have been made. */
+  progressed(): void;
 }
 
 /**
@@ -66,6 +68,7 @@ export class StoreCleaner {
     const state = this.#state;
     let evictable = true;
     while (!signal.aborted) {
+      this.#host.progressed();
       const excess = state.usedBytes - target.bytes;
       // Once twice what is wanted lies unused, it is got back even at a higher price, rather than evict more.
       const dead = state.segments.totalBytes - state.segments.liveBytes;

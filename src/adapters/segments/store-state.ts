@@ -74,6 +74,11 @@ export class StoreState {
     return this.segments.totalBytes + this.externalBytes + this.reservedBytes;
   }
 
+  /** Whether more is stored than this, what is on its way not counted. */
+  isStoredAbove(level: StoreLevel): boolean {
+    return this.usedBytes - this.reservedBytes > level.bytes || this.index.count > level.count;
+  }
+
   nowSeconds(): number {
     return Math.floor(this.dependencies.clock.now() / 1000);
   }

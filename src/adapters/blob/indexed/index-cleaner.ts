@@ -1,6 +1,6 @@
 import { type Digest, digestKey } from '../../../domain/digest.ts';
 import { deadlineSignal } from '../../../lib/abort.ts';
-import type { Clock, Timer } from '../../../lib/clock.ts';
+import { type Clock, sleep, type Timer } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
 import { mapConcurrently } from '../../../lib/semaphore.ts';
 import type { BlobIndex, BlobIndexTotals, IndexedBlob } from '../../../ports/blob-index.ts';
@@ -40,6 +40,8 @@ const LOOK_MILLISECONDS = 2_000;
 const RECLAIM_MILLISECONDS = 30_000;
 /** After cleaning that did not get far enough, so long passes before the next attempt. */
 const PAUSE_MILLISECONDS = 1_000;
+/** So often an upload looks whether what is being evicted is gone. */
+const POLL_MILLISECONDS = 50;
 
 /**
  * Evicts what was used least recently from a store that has an index: by bytes and by count, from the high watermark down
@@ -56,6 +58,7 @@ export class IndexCleaner {
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
   #timer: Timer | undefined;
+  #waiting: Array<() => void> = [];
   #pausedUntil = Number.NEGATIVE_INFINITY;
   #reclaimDue = 0;
 
@@ -86,11 +89,6 @@ export class IndexCleaner {
     return minimumAgeMilliseconds === 0 ? 0 : minimumAgeMilliseconds + this.#index.resolution;
   }
 
-  /** Whether the store holds more than it may, as far as this process has heard. */
-  get isOverfull(): boolean {
-    return isAbove(this.#index.knownTotals, this.#options.maximum);
-  }
-
   /** Begins to clean in the background if the high watermark is passed, as far as this process has heard. */
   consider(): void {
     if (this.#running !== undefined || this.#stop.signal.aborted || !this.#isHigh(this.#index.knownTotals)) return;
@@ -98,11 +96,27 @@ export class IndexCleaner {
     void this.#start();
   }
 
-  /** Cleans now, unless it has just been in vain. Never throws: what went wrong is logged. */
-  async makeRoom(): Promise<void> {
-    if (this.#stop.signal.aborted) return;
-    if (this.#running === undefined && this.#dependencies.clock.monotonic() < this.#pausedUntil) return;
-    await (this.#running ?? this.#start());
+  /**
+   * Waits for room for what has been reserved. Above the high watermark it waits for cleaning to make progress, so that
+   * uploads, however fast, do not carry the store beyond it.
+   *
+   * @returns whether there is no more than there may be; false where nothing more can be evicted now.
+   */
+  async waitForRoom(signal: AbortSignal): Promise<boolean> {
+    const { clock } = this.#dependencies;
+    const { maximum } = this.#options;
+    for (const began = clock.monotonic(); ; ) {
+      await this.#untilBelowHigh();
+      if (!isAbove(this.#index.knownTotals, maximum)) return true;
+      // Others may have made room that this process has not heard of.
+      const totals = await this.#index.totals(signal);
+      if (!isAbove(totals, maximum)) return true;
+      const now = clock.monotonic();
+      if (now - began > this.#index.lease * PART_OF_LEASE) return false;
+      if (isAbove(withoutEvicting(totals), maximum) && now < this.#pausedUntil) return false;
+      // What is claimed is still there, and will be gone soon.
+      await sleep(clock, POLL_MILLISECONDS, signal);
+    }
   }
 
   /**
@@ -123,6 +137,7 @@ export class IndexCleaner {
       const removed = await this.#evict(batch, signal);
       for (const each of removed) evicted(each);
       count += removed.length;
+      if (!this.#isHigh(this.#index.knownTotals)) this.#wake();
       fruitless = removed.length === 0 ? fruitless + 1 : 0;
     }
     return count;
@@ -210,6 +225,14 @@ export class IndexCleaner {
     return this.removeClaimed(batch.filter(({ digest }) => claimed.has(digestKey(digest))));
   }
 
+  /** Resolves once no more than the high watermark is there, or cleaning has come to its end for now. */
+  async #untilBelowHigh(): Promise<void> {
+    if (this.#stop.signal.aborted || !this.#isHigh(this.#index.knownTotals)) return;
+    this.consider();
+    if (this.#running === undefined) return;
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
   #start(): Promise<void> {
     const { clock, logger } = this.#dependencies;
     const run = async () => {
@@ -223,9 +246,14 @@ export class IndexCleaner {
     };
     const running = run().finally(() => {
       if (this.#running === running) this.#running = undefined;
+      this.#wake();
     });
     this.#running = running;
     return running;
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   #armTimer(): void {
@@ -253,9 +281,15 @@ export class IndexCleaner {
 
   #isHigh(totals: BlobIndexTotals): boolean {
     const { maximum, highWatermark } = this.#options;
-    const left = { bytes: totals.bytes - totals.evictingBytes, blobs: totals.blobs - totals.evictingBlobs };
-    return isAbove(left, { bytes: maximum.bytes * highWatermark, blobs: maximum.blobs * highWatermark });
+    return isAbove(withoutEvicting(totals), {
+      bytes: maximum.bytes * highWatermark,
+      blobs: maximum.blobs * highWatermark,
+    });
   }
+}
+
+function withoutEvicting({ blobs, bytes, evictingBlobs, evictingBytes }: BlobIndexTotals): StoreLevel {
+  return { bytes: bytes - evictingBytes, blobs: blobs - evictingBlobs };
 }
 
 function isAbove(level: StoreLevel, bound: StoreLevel): boolean {

@@ -209,19 +209,19 @@ export class IndexedBlobStore extends ForwardingBlobBackend {
       );
     }
     if ((await this.#reserve(digest, signal)) === 'stored') return 'stored';
-    if (this.cleaner.isOverfull) {
-      await this.cleaner.makeRoom();
-      if (this.cleaner.isOverfull) {
-        await this.#release(digest);
-        throw resourceExhausted(
-          `no room for ${digest.sizeBytes} bytes: the store may hold ${maximum.bytes} bytes (maximumSizeBytes)` +
-            `${Number.isFinite(maximum.blobs) ? ` and ${maximum.blobs} blobs (maximumCount)` : ''}, and nothing more ` +
-            'can be evicted now',
-          FULL_RETRY_MILLISECONDS,
-        );
-      }
+    const hasRoom = await this.cleaner.waitForRoom(signal).catch(async (cause: unknown) => {
+      await this.#release(digest);
+      throw cause;
+    });
+    if (!hasRoom) {
+      await this.#release(digest);
+      throw resourceExhausted(
+        `no room for ${digest.sizeBytes} bytes: the store may hold ${maximum.bytes} bytes (maximumSizeBytes)` +
+          `${Number.isFinite(maximum.blobs) ? ` and ${maximum.blobs} blobs (maximumCount)` : ''}, and nothing more ` +
+          'can be evicted now',
+        FULL_RETRY_MILLISECONDS,
+      );
     }
-    this.cleaner.consider();
     return 'reserved';
   }
 

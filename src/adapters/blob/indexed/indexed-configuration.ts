@@ -27,7 +27,9 @@ export function indexedBlobStoreSchema<Store>(store: z.ZodType<Store>) {
   return z
     .strictObject({
       ...ownShape,
-      store: store.describe('Where the blobs are; it should evict nothing by itself. Has no default.'),
+      store: store.describe(
+        'Where the blobs are: what can be deleted from, and evicts nothing by itself. Has no default.',
+      ),
     })
     .meta({
       description:
@@ -37,7 +39,7 @@ export function indexedBlobStoreSchema<Store>(store: z.ZodType<Store>) {
         {
           kind: 'indexed',
           index: { kind: 'redis', addresses: ['redis.example:6379'] },
-          store: { kind: 'remote', endpoint: 'grpc://10.0.0.7:50051' },
+          store: { kind: 's3', bucket: 'build-cache' },
           maximumSizeBytes: 5_000_000_000_000,
           maximumCount: 50_000_000,
         },
