@@ -74,10 +74,6 @@ export class Assigning {
       const interest = this.#interest(session);
       for (;;) {
         const delivery = await broker.takeNext(interest, bounded.signal);
-        if (await this.#isClosed(session)) {
-          delivery.giveBack();
-          return [];
-        }
         const lease = await this.#place(leases, delivery, signal);
         if (lease === 'refused') return [];
         if (lease !== 'void') return [lease, ...(await this.takeReady(leases, room - 1, signal))];
@@ -100,7 +96,8 @@ export class Assigning {
     const { session } = leases;
     const id = leaseId(work.jobId, work.attempt);
     try {
-      if (signal.aborted || !(await leases.add(id, signal))) {
+      // The bot may have been drained while it waited.
+      if (signal.aborted || (await this.#isClosed(session)) || !(await leases.add(id, signal))) {
         delivery.giveBack();
         return 'refused';
       }
