@@ -369,6 +369,27 @@ test('a dead letter that an operator publishes to warren.redeliver reaches one r
   await operator.close();
 });
 
+test("dead letters that the console's move brings to warren.redeliver reach one replica", async () => {
+  await using farm = await startFarm();
+  for (const jobId of ['moved-1', 'moved-2']) {
+    await farm.replica.publishDeadLetter({ work: workMessage('', jobId), reason: 'given up', at: 7 });
+  }
+  const heard: string[] = [];
+  const stop = farm.replica.onRedelivery(async ({ jobId }) => {
+    heard.push(jobId);
+  });
+  const move = {
+    'src-uri': 'amqp:///warren',
+    'src-queue': 'warren.dead',
+    'src-delete-after': 'queue-length',
+    'dest-uri': 'amqp:///warren',
+    'dest-queue': 'warren.redeliver',
+  };
+  await server.control('set_parameter', '--vhost', 'warren', 'shovel', 'move', JSON.stringify(move));
+  await expect.poll(() => heard.toSorted(), { timeout: 20_000 }).toEqual(['moved-1', 'moved-2']);
+  stop();
+});
+
 test('what can be dealt with later comes again, and what never can is dropped', async () => {
   await using farm = await startFarm();
   const heard: string[] = [];
