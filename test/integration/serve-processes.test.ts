@@ -1,13 +1,14 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { ByteStreamService, WriteRequest } from '../../src/proto/google/bytestream/bytestream.ts';
 import { freePort } from '../support/free-port.ts';
 import { processTree, survivors } from '../support/process-table.ts';
 import { runProgram } from '../support/program.ts';
 import { type RunningServer, startServe } from '../support/serve.ts';
 import { freshBlob, Tenant } from '../support/tenant.ts';
 import { removeFolder, temporaryFolder } from '../support/throwaway-process.ts';
-import { WireClient } from '../support/wire-client.ts';
+import { failure, WireClient } from '../support/wire-client.ts';
 
 /** `warren serve --processes`, over the storage of a server of one process. */
 
@@ -29,12 +30,23 @@ afterAll(async () => {
 function cacheConfiguration() {
   const remote = { kind: 'remote', endpoint: `grpc://${storage.address}` };
   const console = { listen: '127.0.0.1:0' };
-  return { roles: ['cas', 'action-cache'], processes: 2, console, blobs: remote, actionCache: remote };
+  const server = { listen: '127.0.0.1:0', drainSeconds: 60 };
+  return { roles: ['cas', 'action-cache'], processes: 2, server, console, blobs: remote, actionCache: remote };
 }
 
 /** The processes that serve, without the one that started them. */
 async function serving(server: RunningServer): Promise<number[]> {
   return (await processTree(server.pid)).map(({ pid }) => pid).filter((pid) => pid !== server.pid);
+}
+
+async function metricsOf(server: RunningServer): Promise<string[]> {
+  const response = await fetch(`http://127.0.0.1:${server.consolePort}/metrics`, { headers: { Connection: 'close' } });
+  return (await response.text()).split('\n');
+}
+
+async function callsRunning(server: RunningServer): Promise<number> {
+  const name = 'warren_calls_running ';
+  return Number((await metricsOf(server)).find((line) => line.startsWith(name))?.slice(name.length));
 }
 
 describe('two processes on one port', () => {
@@ -70,11 +82,7 @@ describe('two processes on one port', () => {
     const line =
       'warren_calls_total{method="build.bazel.remote.execution.v2.ContentAddressableStorage/BatchUpdateBlobs"';
     for (let asked = 0; asked < 6; asked++) {
-      const response = await fetch(`http://127.0.0.1:${server.consolePort}/metrics`, {
-        headers: { Connection: 'close' },
-      });
-      const text = await response.text();
-      expect(text.split('\n').filter((each) => each.startsWith(line))).toEqual([`${line},code="OK"} 10`]);
+      expect((await metricsOf(server)).filter((each) => each.startsWith(line))).toEqual([`${line},code="OK"} 10`]);
     }
   });
 
@@ -93,6 +101,23 @@ describe('two processes on one port', () => {
     const tree = await processTree(server.pid);
     expect(await server.stop()).toBe(0);
     expect(await survivors(tree)).toEqual([]);
+  });
+
+  test('end at once with the second signal, whatever runs', async () => {
+    const tree = await processTree(server.pid);
+    const tenant = connect();
+    const blob = freshBlob();
+    const upload = tenant.client.clientStream(ByteStreamService.write, { deadline: 60_000 });
+    await upload.write(
+      WriteRequest.create({ resourceName: tenant.writeName(blob.digest), data: blob.data.subarray(1) }),
+    );
+    await expect.poll(() => callsRunning(server), { timeout: 10_000 }).toBe(1);
+    const ended = server.stop();
+    await expect.poll(() => server.stderr(), { timeout: 20_000 }).toContain('"msg":"draining"');
+    server.signal('SIGTERM');
+    expect(await ended).toBe(143);
+    expect((await failure(upload.result)).code).toBe('UNAVAILABLE');
+    await expect.poll(() => survivors(tree), { timeout: 10_000 }).toEqual([]);
   });
 
   test('end when the process that started them is killed', async () => {
