@@ -42,7 +42,7 @@ const redisBlobIndexSchema = z
   })
   .check(checkRedisServer)
   .describe(
-    'In Redis, some 130 bytes of its memory a blob: for replicas that share a store. It needs maxmemory-policy noeviction.',
+    'In Redis, some 150 bytes of its memory a blob: for replicas that share a store. It needs maxmemory-policy noeviction.',
   );
 
 /** Configuration of an index of blobs. */

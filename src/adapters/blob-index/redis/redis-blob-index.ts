@@ -49,7 +49,7 @@ const RESERVATIONS: readonly Reservation[] = ['stored', 'reserved', 'evicting'];
 const NO_MEMBERS = Buffer.alloc(0);
 
 /**
- * The index of a store that replicas share, in Redis: some 130 bytes of its memory a blob. What replicas ask for in one
+ * The index of a store that replicas share, in Redis: some 150 bytes of its memory a blob. What replicas ask for in one
  * turn of the event loop goes in one round trip, in one script for each of 16 parts.
  */
 export class RedisBlobIndex implements BlobIndex {
