@@ -34,7 +34,7 @@ export async function openUploads(
     const options = { expiryMilliseconds, maximumPartialBytes, maximumPartialUploads };
     return { into: (blobs) => new ResumableUploads(blobs, clock, options), close: async () => {} };
   }
-  const connection = await openRedis(shared, 'cache', dependencies, signal);
+  const connection = await openRedis(shared, 'bounded', dependencies, signal);
   const partial = new RedisPartialUploads({
     connection,
     keyPrefix: shared.keyPrefix,

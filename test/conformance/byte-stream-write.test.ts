@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ByteStreamService, WriteRequest } from '../../src/proto/google/bytestream/bytestream.ts';
 import { type Blob, digestText, EMPTY_BLOB, freshBlob, randomBlob, type Tenant } from '../support/tenant.ts';
 import { failure } from '../support/wire-client.ts';
-import { choice, connect, connectToOneReplica } from './target.ts';
+import { choice, connect } from './target.ts';
 
 const tenant = connect();
 const { client } = tenant;
@@ -188,9 +188,6 @@ describe('ByteStream.Write', () => {
 });
 
 describe('ByteStream.QueryWriteStatus and resuming', () => {
-  const tenant = connectToOneReplica();
-  const { client } = tenant;
-
   it('an upload that broke off goes on at committed_size', async () => {
     const blob = randomBlob(2 * 1024 * 1024);
     const resourceName = tenant.writeName(blob.digest);

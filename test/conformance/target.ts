@@ -23,16 +23,7 @@ declare module 'vitest' {
 
 /** A client of the server under test, closed when the file's tests are done. */
 export function connect(): Tenant {
-  return connectTo(inject('target').addresses);
-}
-
-/** A client whose calls all go to one replica: for what replicas need not share, such as uploads that broke off. */
-export function connectToOneReplica(): Tenant {
-  return connectTo(inject('target').addresses.slice(0, 1));
-}
-
-function connectTo(addresses: readonly string[]): Tenant {
-  const { instanceName } = inject('target');
+  const { addresses, instanceName } = inject('target');
   const client = new WireClient(addresses);
   afterAll(() => client.close());
   return new Tenant(client, instanceName);

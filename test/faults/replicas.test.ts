@@ -56,6 +56,7 @@ async function startReplica(name: string, scheduling: object = {}): Promise<Runn
   const replica = await startServe(folder, name, {
     blobs: remote,
     actionCache: remote,
+    uploads: { shared: { addresses: [`127.0.0.1:${redis.port}`], keyPrefix: 'uploads:' } },
     redis: { addresses: [`127.0.0.1:${redis.port}`] },
     rabbitmq: { addresses: [`127.0.0.1:${rabbitmq.port}`] },
     scheduling,

@@ -42,5 +42,6 @@ describe('the check of a server', () => {
     const cache = infoOf({ maxmemory_policy: 'allkeys-lru', aof_enabled: '0', maxmemory: '1000000' });
     expect(warningsFor(cache, 'cache')).toEqual([]);
     expect(warningsFor(infoOf({ maxmemory: '0' }), 'cache')).toEqual([expect.stringContaining('maxmemory')]);
+    expect(warningsFor(infoOf({ maxmemory: '0', aof_enabled: '0' }), 'bounded')).toEqual([]);
   });
 });

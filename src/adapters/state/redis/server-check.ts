@@ -4,15 +4,19 @@ import type { Logger } from '../../../lib/log.ts';
 
 const OLDEST_MAJOR_VERSION = 6;
 
-/** `state`: jobs, bots and all that must not be lost. `cache`: blobs and results, which may go. */
-export type RedisPurpose = 'state' | 'cache';
+/**
+ * `state`: jobs, bots and all that must not be lost. `cache`: blobs and results, which may go. `bounded`: what may go and
+ * is kept within bounds of its own.
+ */
+export type RedisPurpose = 'state' | 'cache' | 'bounded';
 
 /**
  * Whether a Redis will do for what is kept in it.
  *
  * @param info what its INFO command answers.
  * @returns its major version.
- * @throws FAILED_PRECONDITION when it is too old. What else can lose what is kept, or grow without bound, is logged as a warning, with what to set.
+ * @throws FAILED_PRECONDITION when it is too old. What else can lose what is kept, or grow without bound, is logged as a
+ *   warning, with what to set.
  */
 export function checkServer(info: string, logger: Logger, purpose: RedisPurpose = 'state'): number {
   const fields = new Map(
@@ -29,6 +33,7 @@ export function checkServer(info: string, logger: Logger, purpose: RedisPurpose 
       `Redis is of version '${version}'; ${OLDEST_MAJOR_VERSION}.0 or newer is needed`,
     );
   }
+  if (purpose === 'bounded') return major;
   if (purpose === 'cache') {
     if (fields.get('maxmemory') === '0') {
       logger.warn({}, 'Redis has no maxmemory: what is cached there may fill the memory of its machine');
