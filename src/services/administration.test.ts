@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { callContext } from '../../test/support/call-context.ts';
+import { AT_ONCE, callContext } from '../../test/support/call-context.ts';
 import { testInstance } from '../../test/support/instance.ts';
 import { MapBlobStore } from '../../test/support/map-blob-store.ts';
 import { type TestBot, TestGrid } from '../../test/support/test-grid.ts';
@@ -11,7 +11,6 @@ import { Instances } from './instances.ts';
 
 const ARM = { ISA: 'arm' };
 const ARM_PROPERTIES = [{ name: 'ISA', value: 'arm' }];
-const AT_ONCE = { remainingMilliseconds: () => 1_000 };
 let grid: TestGrid;
 let administration: Administration;
 

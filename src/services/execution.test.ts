@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { AT_ONCE } from '../../test/support/call-context.ts';
 import { metadataOf, TestGrid } from '../../test/support/test-grid.ts';
 import { digestOf } from '../domain/digest.ts';
 import { StatusCode } from '../domain/status-code.ts';
@@ -24,7 +25,7 @@ describe('Execute', () => {
     await grid.settle();
     expect(bot.leases).toHaveLength(1);
     bot.complete(bot.leases[0]?.id ?? '', { exitCode: 0 });
-    await bot.update({ remainingMilliseconds: () => 1_000 });
+    await bot.update(AT_ONCE);
     await client.done;
     expect(client.failure).toBeUndefined();
     expect(client.stageNames).toEqual(['QUEUED', 'EXECUTING', 'COMPLETED']);
@@ -40,7 +41,7 @@ describe('Execute', () => {
     const bot = grid.bot('bot-1');
     await bot.create();
     bot.complete(bot.leases[0]?.id ?? '', { exitCode: 0 });
-    await bot.update({ remainingMilliseconds: () => 1_000 });
+    await bot.update(AT_ONCE);
     await first.done;
     const second = grid.execute(action);
     await second.done;
@@ -60,7 +61,7 @@ describe('Execute', () => {
     const bot = grid.bot('bot-1');
     await bot.create();
     bot.complete(bot.leases[0]?.id ?? '', result);
-    await bot.update({ remainingMilliseconds: () => 1_000 });
+    await bot.update(AT_ONCE);
     await client.done;
     expect(client.response.result?.exitCode).toBe(result.exitCode);
     expect(await grid.actionResults.get('main', action, new AbortController().signal)).toBeUndefined();
@@ -74,7 +75,7 @@ describe('Execute', () => {
     await bot.create();
     expect(bot.leases).toHaveLength(1);
     bot.complete(bot.leases[0]?.id ?? '', { exitCode: 0 });
-    await bot.update({ remainingMilliseconds: () => 1_000 });
+    await bot.update(AT_ONCE);
     await Promise.all(clients.map((each) => each.done));
     expect(clients[0]?.name).not.toBe(clients[1]?.name);
     expect(clients.map((each) => each.response.status?.code)).toEqual([0, 0]);
@@ -167,7 +168,7 @@ describe('Execute', () => {
     const bot = grid.bot('bot-1');
     await bot.create();
     bot.complete(bot.leases[0]?.id ?? '', { exitCode: 0 });
-    await bot.update({ remainingMilliseconds: () => 1_000 });
+    await bot.update(AT_ONCE);
     await again.done;
     expect(again.response.status?.code).toBe(0);
     await other.stop();

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { AT_ONCE } from '../../test/support/call-context.ts';
 import { testInstance } from '../../test/support/instance.ts';
 import { TestGrid } from '../../test/support/test-grid.ts';
 import { MemoryBlobStore } from '../adapters/blob/memory/memory-blob-store.ts';
@@ -135,7 +136,7 @@ describe('Execute under eviction', () => {
     const bot = grid.bot('bot-1');
     await bot.create();
     bot.complete(bot.leases[0]?.id ?? '', { exitCode: 0 });
-    await bot.update({ remainingMilliseconds: () => 1_000 });
+    await bot.update(AT_ONCE);
     await waiting.done;
     expect(waiting.failure).toBeUndefined();
     await churn(grid.blobs);

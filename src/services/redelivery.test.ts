@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { callContext } from '../../test/support/call-context.ts';
+import { AT_ONCE, callContext } from '../../test/support/call-context.ts';
 import { testInstance } from '../../test/support/instance.ts';
 import { type ActionWish, TestGrid } from '../../test/support/test-grid.ts';
 import type { Digest } from '../domain/digest.ts';
@@ -71,7 +71,7 @@ describe('dead letters', () => {
     const bot = grid.bot('bot');
     await bot.create();
     bot.complete(bot.leases[0]?.id ?? '', { exitCode: 0 });
-    await bot.update({ remainingMilliseconds: () => 1_000 });
+    await bot.update(AT_ONCE);
     const client = grid.execute(action);
     await client.done;
     expect(client.response).toMatchObject({ cachedResult: true, status: { code: 0 } });

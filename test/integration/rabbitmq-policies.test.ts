@@ -15,6 +15,7 @@ import { StatusCode } from '../../src/domain/status-code.ts';
 import type { WorkMessage } from '../../src/domain/work.ts';
 import type { SchedulingSettings } from '../../src/scheduling/settings.ts';
 import { statusFromWire } from '../../src/wire/status.ts';
+import { AT_ONCE } from '../support/call-context.ts';
 import { RabbitmqFarm } from '../support/rabbitmq-farm.ts';
 import { RabbitmqServer } from '../support/rabbitmq-server.ts';
 import { type TestBot, type TestClient, TestGrid } from '../support/test-grid.ts';
@@ -100,7 +101,7 @@ async function workOf(client: TestClient): Promise<WorkMessage> {
 /** A bot that fits, and polls on and on as long as the test's clock is moved. */
 async function fittingBot(properties: ReadonlyArray<readonly [string, string]> = [['OSFamily', 'linux']]) {
   const bot = grid.bot('bot', { parent: instanceName, properties, deadline: 86_400_000 });
-  await bot.create({ remainingMilliseconds: () => 1_000 });
+  await bot.create(AT_ONCE);
   return bot;
 }
 

@@ -3,13 +3,12 @@ import { RedisBotSessionStore } from '../../src/adapters/state/redis/redis-bot-s
 import type { RedisConnection } from '../../src/adapters/state/redis/redis-connection.ts';
 import { StatusCode } from '../../src/domain/status-code.ts';
 import { CarrierAwayError } from '../../src/ports/broker.ts';
-import { callContext } from '../support/call-context.ts';
+import { AT_ONCE, callContext } from '../support/call-context.ts';
 import { connectToRedis } from '../support/redis-connection.ts';
 import { createJobStore } from '../support/redis-fixtures.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { type TestBot, TestGrid } from '../support/test-grid.ts';
 
-const AT_ONCE = { remainingMilliseconds: () => 1_000 };
 let server: RedisServer;
 let connection: RedisConnection;
 let first: TestGrid;

@@ -14,3 +14,6 @@ export function callContext(parts: Partial<CallContext> = {}): CallContext {
     ...parts,
   };
 }
+
+/** The deadline of a call that the server must not hold. */
+export const AT_ONCE = { remainingMilliseconds: () => 1_000 };
