@@ -1,0 +1,125 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { buildAction, store } from '../../test/support/action-builder.ts';
+import { ExecutorFixture, outputs, SANDBOXES, shell } from '../../test/support/executor-fixture.ts';
+import { digestKey, digestOf } from '../domain/digest.ts';
+import { SHA256 } from '../domain/digest-function.ts';
+import { StatusCode } from '../domain/status-code.ts';
+import { Directory } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
+import { decodeTree } from '../wire/tree.ts';
+
+const never = new AbortController().signal;
+
+describe.each(SANDBOXES)('outputs of LocalExecutor with sandbox %s', (sandbox) => {
+  let fixture: ExecutorFixture;
+
+  beforeEach(async () => {
+    fixture = await ExecutorFixture.open(sandbox);
+  });
+
+  afterEach(() => fixture.close());
+
+  it('collects files and their executable bits, and leaves out what was not made', async () => {
+    const { result } = await fixture.execute(
+      shell(
+        'echo x > out/plain; echo y > out/tool; chmod +x out/tool',
+        outputs('out/missing', 'out/plain', 'out/tool'),
+      ),
+    );
+    expect(result.outputFiles.map(({ path, isExecutable }) => [path, isExecutable])).toEqual([
+      ['out/plain', false],
+      ['out/tool', true],
+    ]);
+    expect((await fixture.read(result.outputFiles[0]?.digest)).toString()).toBe('x\n');
+  });
+
+  it('describes a directory as a Tree, each directory once and behind its parents', async () => {
+    const { result } = await fixture.execute(
+      shell('mkdir -p d/x/same d/y/same; echo 1 > d/x/same/f; echo 1 > d/y/same/f; ln -s nowhere d/l', outputs('d')),
+    );
+    const [directory] = result.outputDirectories;
+    expect(directory?.path).toBe('d');
+    expect(directory?.isTopologicallySorted).toBe(true);
+    expect(directory?.rootDirectoryDigest).toBeUndefined();
+    const tree = decodeTree(await fixture.read(directory?.treeDigest), SHA256, 'tree');
+    expect(tree.directories.size).toBe(3);
+    expect(tree.root.symlinks).toMatchObject([{ name: 'l', target: 'nowhere' }]);
+  });
+
+  it('stores Directories instead of a Tree where the command asks for it', async () => {
+    const { result } = await fixture.execute(
+      shell('mkdir -p d/e; echo 1 > d/e/f', { command: { outputPaths: ['d'], outputDirectoryFormat: 1 } }),
+    );
+    const [directory] = result.outputDirectories;
+    expect(directory?.treeDigest).toBeUndefined();
+    const root = Directory.decode(await fixture.read(directory?.rootDirectoryDigest));
+    expect(Directory.decode(await fixture.read(root.directories[0]?.digest)).files[0]?.name).toBe('f');
+  });
+
+  it('reports symlinks in output_symlinks, or in the old fields where the command uses the old lists', async () => {
+    const script = 'ln -s target out; ln -s dir outdir; mkdir dir; ln -s missing gone';
+    const now = await fixture.execute(shell(script, outputs('gone', 'out', 'outdir')));
+    expect(now.result.outputSymlinks.map(({ path, target }) => [path, target])).toEqual([
+      ['gone', 'missing'],
+      ['out', 'target'],
+      ['outdir', 'dir'],
+    ]);
+    const old = await fixture.execute(
+      shell(script, { command: { outputFiles: ['out'], outputDirectories: ['outdir'] } }),
+    );
+    expect(old.result.outputFileSymlinks).toMatchObject([{ path: 'out', target: 'target' }]);
+    expect(old.result.outputDirectorySymlinks).toMatchObject([{ path: 'outdir', target: 'dir' }]);
+    expect(old.result.outputSymlinks).toEqual([]);
+  });
+
+  it('reports the node properties that the command asks for', async () => {
+    const { result } = await fixture.execute(
+      shell('echo x > f; chmod 750 f; touch -d @1000000000 f', {
+        command: { outputPaths: ['f'], outputNodeProperties: ['mtime', 'unix_mode'] },
+      }),
+    );
+    expect(result.outputFiles[0]?.nodeProperties).toMatchObject({
+      mtime: { seconds: 1_000_000_000n },
+      unixMode: 0o750,
+    });
+  });
+
+  it('refuses a directory where the command names a file', async () => {
+    const error = await fixture.failure(shell('mkdir out', { command: { outputFiles: ['out'] } }));
+    expect(error.code).toBe(StatusCode.FAILED_PRECONDITION);
+  });
+
+  it('refuses a FIFO without waiting for a writer', async () => {
+    const error = await fixture.failure(shell('mkfifo out', outputs('out')));
+    expect(error).toMatchObject({ code: StatusCode.FAILED_PRECONDITION, message: expect.stringContaining('FIFO') });
+  });
+
+  it('never reads an output through a symlink that leads out of the input root', async () => {
+    const error = await fixture.failure(shell('rmdir out; ln -s /etc out', outputs('out/passwd')));
+    expect(error).toMatchObject({ code: StatusCode.FAILED_PRECONDITION, message: expect.stringContaining('symlink') });
+  });
+
+  it('refuses outputs beyond the limits of size and number', async () => {
+    await fixture.reopen({ maxBytes: 1_000, maxNodes: 10 });
+    const large = await fixture.failure(shell('head -c 2000 /dev/zero > out', outputs('out')));
+    expect(large).toMatchObject({
+      code: StatusCode.FAILED_PRECONDITION,
+      message: expect.stringContaining('1000 bytes'),
+    });
+    const many = await fixture.failure(shell('mkdir d; for i in $(seq 20); do : > d/$i; done', outputs('d')));
+    expect(many).toMatchObject({ code: StatusCode.FAILED_PRECONDITION, message: expect.stringContaining('10 files') });
+  });
+
+  it('uploads only what the storage lacks', async () => {
+    await store(fixture.blobs, Buffer.from('known\n'));
+    const writes: string[] = [];
+    const write = fixture.blobs.write.bind(fixture.blobs);
+    fixture.blobs.write = (digest, source, signal) => {
+      writes.push(digestKey(digest));
+      return write(digest, source, signal);
+    };
+    const action = await buildAction(fixture.blobs, shell('echo known > a; echo new > b', outputs('a', 'b')));
+    writes.length = 0;
+    await fixture.executor.execute(action, undefined, fixture.progress, never);
+    expect(writes).toEqual([digestKey(digestOf(Buffer.from('new\n')))]);
+  });
+});
