@@ -62,7 +62,7 @@ export class AnsweringBot {
     while (!signal.aborted) {
       // A call may be held for long: what is done meanwhile breaks it off and is reported by the next.
       const call = linkSignals(signal);
-      const timer = setTimeout(() => call.abort(undefined), this.#untilDone());
+      const timer = setTimeout(() => call.abort(undefined), this.#untilDone(this.#pollMilliseconds));
       try {
         this.#take(await this.#call(call.signal));
       } catch (error) {
@@ -77,7 +77,7 @@ export class AnsweringBot {
         clearTimeout(timer);
         call[Symbol.dispose]();
       }
-      if (this.#held.size >= this.#options.capacity) await pause(this.#untilDone(), signal);
+      if (this.#held.size >= this.#options.capacity) await pause(this.#untilDone(0), signal);
     }
   }
 
@@ -85,11 +85,11 @@ export class AnsweringBot {
     return this.#options.pollMilliseconds ?? POLL_MS;
   }
 
-  /** Milliseconds until the next lease that still runs is done. */
-  #untilDone(): number {
+  /** Milliseconds until the next lease that still runs is done; `otherwise` where none does. */
+  #untilDone(otherwise: number): number {
     const now = performance.now();
     const running = [...this.#held.values()].map(({ doneAt }) => doneAt - now).filter((each) => each > 0);
-    return Math.min(this.#pollMilliseconds, ...running);
+    return running.length === 0 ? otherwise : Math.min(...running);
   }
 
   async #call(signal: AbortSignal): Promise<BotSession> {
