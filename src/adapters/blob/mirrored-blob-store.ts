@@ -4,8 +4,9 @@ import { mapConcurrently } from '../../lib/semaphore.ts';
 import type { BlobBackend } from '../../ports/blob-backend.ts';
 import type { ByteRange } from '../../ports/blob-store.ts';
 import type { BlobWriter } from '../../ports/blob-writers.ts';
-import { FanOutWriter, pour } from './fan-out-writer.ts';
+import { FanOutWriter } from './fan-out-writer.ts';
 import { inOrder } from './find-missing-by-store.ts';
+import { pour } from './pour.ts';
 import { isMissing, isWorthAnotherStore, readFromAny, worse } from './reading-on.ts';
 
 /** Blobs copied at once from one mirror to another. */

@@ -3,8 +3,9 @@ import type { Logger } from '../../lib/log.ts';
 import type { BlobBackend } from '../../ports/blob-backend.ts';
 import type { ByteRange } from '../../ports/blob-store.ts';
 import type { BlobWriter } from '../../ports/blob-writers.ts';
-import { FanOutWriter, pour } from './fan-out-writer.ts';
+import { FanOutWriter } from './fan-out-writer.ts';
 import { inOrder } from './find-missing-by-store.ts';
+import { pour } from './pour.ts';
 import { isWorthAnotherStore, readFromAny } from './reading-on.ts';
 
 export interface TieredOptions {

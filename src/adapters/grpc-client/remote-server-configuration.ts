@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { authoritiesFileSchema } from '../authorities-file-schema.ts';
 import { parseEndpoint } from './endpoint.ts';
 
 /** What every store on another server is told: where that server is, and how it is convinced. */
@@ -16,14 +17,7 @@ export const remoteServerShape = {
     .describe('The server: grpc://HOST:PORT, grpcs://HOST:PORT for TLS, or unix:PATH. Has no default.'),
   tls: z
     .strictObject({
-      authoritiesFile: z
-        .string()
-        .min(1)
-        .optional()
-        .describe(
-          "PEM file with the authorities that may have signed the server's certificate; default those that Node knows. " +
-            'Read once, at the start.',
-        ),
+      authoritiesFile: authoritiesFileSchema,
       certificateFile: z
         .string()
         .min(1)

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { authoritiesFileSchema } from '../authorities-file-schema.ts';
 import { isBucketTemplate } from './bucket-template.ts';
 
 /** What every store on S3 is told: where its objects are, and how the server is convinced. */
@@ -50,14 +51,7 @@ export const s3ServerShape = {
     ),
   tls: z
     .strictObject({
-      authoritiesFile: z
-        .string()
-        .min(1)
-        .optional()
-        .describe(
-          "PEM file with the authorities that may have signed the server's certificate; default those that Node knows. " +
-            'Read once, at the start.',
-        ),
+      authoritiesFile: authoritiesFileSchema,
     })
     .optional()
     .describe('Certificates; default what Node knows. Only with https.'),

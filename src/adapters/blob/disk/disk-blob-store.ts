@@ -25,6 +25,7 @@ import {
 import { RecordStore } from '../../segments/record-store.ts';
 import { toStatusError } from '../../segments/segment-log.ts';
 import { PinTable } from '../pin-table.ts';
+import { pour } from '../pour.ts';
 import { endOfRange } from '../ranges.ts';
 import { BlobFiles, DamagedFileError } from './blob-files.ts';
 import { LargeBlobWriter, SmallBlobWriter, type WriterHost } from './disk-blob-writer.ts';
@@ -253,17 +254,7 @@ export class DiskBlobStore implements BlobStore, BlobWriters, BlobPins {
     signal: AbortSignal,
   ): Promise<void> {
     if (!isEmptyDigest(digest) && this.#isStored(digest)) return;
-    const writer = await this.openWriter(digest, signal);
-    try {
-      for await (const chunk of source) {
-        signal.throwIfAborted();
-        await writer.append(chunk);
-      }
-      signal.throwIfAborted();
-      await writer.commit();
-    } finally {
-      await writer.abandon();
-    }
+    await pour(await this.openWriter(digest, signal), source, signal);
   }
 
   #storeSmall(digest: Digest, data: Uint8Array): Promise<void> {

@@ -10,6 +10,7 @@ import type { BlobIndex, Reservation } from '../../../ports/blob-index.ts';
 import type { ByteRange } from '../../../ports/blob-store.ts';
 import type { BlobWriter } from '../../../ports/blob-writers.ts';
 import { ForwardingBlobBackend } from '../forwarding-blob-backend.ts';
+import { pour } from '../pour.ts';
 import { isMissing } from '../reading-on.ts';
 import { IndexCleaner, type IndexCleanerOptions, type StoreLevel } from './index-cleaner.ts';
 import { IndexedBlobWriter } from './indexed-blob-writer.ts';
@@ -141,17 +142,7 @@ export class IndexedBlobStore extends ForwardingBlobBackend {
       return this.#commit(digest);
     }
     if ((await this.#admit(digest, signal)) === 'stored') return undefined;
-    const writer = await this.#openReserved(digest, signal);
-    try {
-      for await (const chunk of source) {
-        signal.throwIfAborted();
-        await writer.append(chunk);
-      }
-      signal.throwIfAborted();
-      await writer.commit();
-    } finally {
-      await writer.abandon();
-    }
+    await pour(await this.#openReserved(digest, signal), source, signal);
   }
 
   override async openWriter(digest: Digest, signal: AbortSignal): Promise<BlobWriter> {

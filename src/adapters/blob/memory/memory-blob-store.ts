@@ -6,6 +6,7 @@ import type { BlobPins } from '../../../ports/blob-pins.ts';
 import type { BlobStore, ByteRange } from '../../../ports/blob-store.ts';
 import type { BlobWriter, BlobWriters } from '../../../ports/blob-writers.ts';
 import { PinTable } from '../pin-table.ts';
+import { pour } from '../pour.ts';
 import { endOfRange } from '../ranges.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -88,17 +89,7 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobLi
       this.#publish(digest, new Uint8Array(source));
       return;
     }
-    const writer = await this.openWriter(digest, signal);
-    try {
-      for await (const chunk of source) {
-        signal.throwIfAborted();
-        await writer.append(chunk);
-      }
-      signal.throwIfAborted();
-      await writer.commit();
-    } finally {
-      await writer.abandon();
-    }
+    await pour(await this.openWriter(digest, signal), source, signal);
   }
 
   async delete(digest: Digest, signal: AbortSignal): Promise<void> {

@@ -11,7 +11,7 @@ import type { ByteRange } from '../../../ports/blob-store.ts';
 import type { BlobWriter } from '../../../ports/blob-writers.ts';
 import { bucketsOf } from '../../s3/bucket-template.ts';
 import type { S3Objects } from '../../s3/s3-objects.ts';
-import { pour } from '../fan-out-writer.ts';
+import { pour } from '../pour.ts';
 import { endOfRange, inReadChunks } from '../ranges.ts';
 import { S3BlobKeys } from './s3-blob-keys.ts';
 import { S3BlobWriter } from './s3-blob-writer.ts';
