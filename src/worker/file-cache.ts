@@ -1,21 +1,16 @@
 import { setMaxListeners } from 'node:events';
 import {
   chmodSync,
-  closeSync,
   copyFileSync,
-  fchmodSync,
   linkSync,
   lstatSync,
   mkdirSync,
-  openSync,
   readdirSync,
   renameSync,
   rmSync,
   type Stats,
   unlinkSync,
-  writeSync,
 } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createDigest, type Digest, digestKey } from '../domain/digest.ts';
 import { digestFunctionBySegment } from '../domain/digest-function.ts';
@@ -26,10 +21,9 @@ import type { Logger } from '../lib/log.ts';
 import { mapConcurrently } from '../lib/semaphore.ts';
 import type { BlobStore } from '../ports/blob-store.ts';
 import { diskFailure, systemCode } from './disk-failure.ts';
+import { fetchToFile } from './fetch-to-file.ts';
 import { hashFile } from './hash-file.ts';
 
-/** Blobs up to this size are fetched whole, so that the storage's client can put many into one call. */
-const SMALL_BLOB_BYTES = 256 * 1024;
 const CONCURRENT_FETCHES = 100;
 const BLOCK_BYTES = 4_096;
 /** What is freed beyond the need of the moment when the disk is full. */
@@ -302,45 +296,13 @@ export class FileCache {
   /** A full disk may be full of what the cache can do without. */
   async #fetchMakingRoom(request: FileRequest, path: string): Promise<void> {
     try {
-      await this.#fetch(request, path);
+      await fetchToFile(this.#blobs, request.digest, path, modeOf(request), this.#closed.signal);
     } catch (thrown) {
       if (systemCode(thrown) !== 'ENOSPC') throw thrown;
       rmSync(path, { force: true });
       this.shed(request.digest.sizeBytes + ROOM_BYTES);
-      await this.#fetch(request, path);
+      await fetchToFile(this.#blobs, request.digest, path, modeOf(request), this.#closed.signal);
     }
-  }
-
-  async #fetch(request: FileRequest, path: string): Promise<void> {
-    const { digest } = request;
-    if (digest.sizeBytes <= SMALL_BLOB_BYTES) {
-      const whole =
-        digest.sizeBytes === 0 ? new Uint8Array(0) : await this.#blobs.readWhole(digest, this.#closed.signal);
-      if (whole.byteLength !== digest.sizeBytes || digest.digestFunction.hash(whole) !== digest.hash) {
-        throw damagedBlob(digest);
-      }
-      writeWhole(path, whole, modeOf(request));
-      return;
-    }
-    const file = await open(path, 'wx', 0o600);
-    try {
-      await this.#stream(digest, file);
-      await file.chmod(modeOf(request));
-    } finally {
-      await file.close();
-    }
-  }
-
-  async #stream(digest: Digest, file: FileHandle): Promise<void> {
-    const hasher = digest.digestFunction.createHasher();
-    let size = 0;
-    for await (const chunk of this.#blobs.read(digest, { offset: 0 }, this.#closed.signal)) {
-      hasher.update(chunk);
-      size += chunk.byteLength;
-      if (size > digest.sizeBytes) break;
-      for (let at = 0; at < chunk.byteLength; ) at += (await file.write(chunk, at)).bytesWritten;
-    }
-    if (size !== digest.sizeBytes || hasher.digest() !== digest.hash) throw damagedBlob(digest);
   }
 
   #add(key: string, request: FileRequest, path: string, suspect = false): CachedFile {
@@ -392,18 +354,4 @@ function modeOf({ executable }: FileRequest): number {
 
 function blocks(bytes: number): number {
   return Math.ceil(bytes / BLOCK_BYTES) * BLOCK_BYTES;
-}
-
-function writeWhole(path: string, bytes: Uint8Array, mode: number): void {
-  const descriptor = openSync(path, 'wx', 0o600);
-  try {
-    for (let at = 0; at < bytes.byteLength; ) at += writeSync(descriptor, bytes, at);
-    fchmodSync(descriptor, mode);
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-function damagedBlob(digest: Digest): StatusError {
-  return new StatusError(StatusCode.UNAVAILABLE, `the storage sent other bytes than those of ${digestKey(digest)}`);
 }
