@@ -2,6 +2,7 @@ import { type Digest, digestKey, isEmptyDigest } from '../domain/digest.ts';
 import {
   checkCanonicalDirectory,
   checkTree,
+  DEFAULT_TREE_LIMITS,
   type Directory,
   EMPTY_DIRECTORY,
   type Tree,
@@ -47,7 +48,11 @@ export class DirectoryReader {
     const missing: Digest[] = [];
     const seen = new Set<string>([digestKey(rootDigest)]);
     let level: Digest[] = [rootDigest];
-    while (level.length > 0) {
+    for (let depth = 1; level.length > 0; depth += 1) {
+      // Each level is a round trip: a chain of a million directories is not read to its end to be refused.
+      if (depth > DEFAULT_TREE_LIMITS.maxDepth) {
+        throw invalidArgument(FIELD, `more than ${DEFAULT_TREE_LIMITS.maxDepth} directories deep`);
+      }
       const next: Digest[] = [];
       const enter = (key: string, directory: Directory) => {
         directories.set(key, directory);
