@@ -50,14 +50,6 @@ export function addRemoteOptions(command: Command): Command {
     .option('--token-file <file>', 'file with a bearer token to send (default: $WARREN_TOKEN)');
 }
 
-/** Ends the help of a command with an example that works as it stands. */
-export function addExample(command: Command, ...lines: readonly string[]): Command {
-  return command.addHelpText(
-    'after',
-    ['', lines.length === 1 ? 'Example:' : 'Examples:', ...lines.map((each) => `  ${each}`)].join('\n'),
-  );
-}
-
 /** Connects, runs the task and lets go of the connection. @throws CommandFailure that says what to do. */
 export async function withRemote<T>(
   options: RemoteOptions,

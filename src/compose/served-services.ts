@@ -67,6 +67,9 @@ export interface ServedServicesDependencies {
 /** REAPI priorities are 32-bit; all of them make a difference in process. */
 const ALL_PRIORITIES = { lowest: -(2 ** 31), highest: 2 ** 31 - 1 };
 
+/** What workers lay out with inputs, and report on outputs where a Command asks: the fields of NodeProperties. */
+const NODE_PROPERTIES = ['mtime', 'unix_mode'];
+
 /** The services of the roles that a replica has. */
 export function servicesOfRoles(
   { roles, advertisedRoles = roles, limits, platform, redis, logStreams }: ReplicaConfiguration,
@@ -81,6 +84,7 @@ export function servicesOfRoles(
     cacheServed: isAdvertised('cas') || isAdvertised('action-cache'),
     executionServed: isAdvertised('execution'),
     executionPriorities: ALL_PRIORITIES,
+    nodeProperties: NODE_PROPERTIES,
   });
   const services = [serve(CapabilitiesService, capabilities)];
   if (is('cas')) {

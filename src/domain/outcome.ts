@@ -26,6 +26,14 @@ export function statusOutcome(
   return { kind: 'status', status: { code, message, details } };
 }
 
+/** How soon a client should come again whose job no bot could take, in milliseconds. */
+const COME_AGAIN_AFTER = 5_000;
+
+/** As `statusOutcome`, with RetryInfo: the job found no room or no bot in time, and another try may. */
+export function retryableOutcome(code: StatusCode, message: string): Outcome & { readonly kind: 'status' } {
+  return statusOutcome(code, message, [{ kind: 'retry-info', retryDelayMilliseconds: COME_AGAIN_AFTER }]);
+}
+
 /** The error that a plain status stands for. */
 export function plainStatusToError(status: PlainStatus): StatusError {
   return new StatusError(status.code, status.message, { details: status.details });

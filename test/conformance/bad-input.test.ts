@@ -164,7 +164,30 @@ describe('an instance name that cannot be', () => {
               FindMissingBlobsRequest.create({ instanceName: name, blobDigests: [digest] }),
             ),
         ],
-        ['instance_name', () => tenant.execute(digest, { instanceName: name }).finish()],
+        ...[
+          () =>
+            client.unary(
+              ContentAddressableStorageService.batchUpdateBlobs,
+              BatchUpdateBlobsRequest.create({ instanceName: name }),
+            ),
+          () =>
+            client.unary(
+              ContentAddressableStorageService.batchReadBlobs,
+              BatchReadBlobsRequest.create({ instanceName: name }),
+            ),
+          () =>
+            client.collect(
+              ContentAddressableStorageService.getTree,
+              GetTreeRequest.create({ instanceName: name, rootDigest: digest }),
+            ),
+          () => tenant.getActionResult(digest, { instanceName: name }),
+          () =>
+            client.unary(
+              ActionCacheService.updateActionResult,
+              UpdateActionResultRequest.create({ instanceName: name, actionDigest: digest, actionResult: {} }),
+            ),
+          () => tenant.execute(digest, { instanceName: name }).finish(),
+        ].map((call) => ['instance_name', call] as const),
         ['parent', () => new Platform(tenant).bot({ parent: name }).create()],
         [
           'name',

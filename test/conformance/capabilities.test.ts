@@ -89,6 +89,11 @@ describe('Capabilities.GetCapabilities', () => {
     expect(ranges.some((each) => each.minPriority < 0 && each.maxPriority > 0)).toBe(true);
   });
 
+  choice('the node properties that workers keep are advertised', async () => {
+    const properties = (await capabilities()).executionCapabilities?.supportedNodeProperties;
+    expect(properties).toEqual(['mtime', 'unix_mode']);
+  });
+
   choice('a batch limit is stated, and fits a message of 4 MiB with room for digests', async () => {
     const limit = (await capabilities()).cacheCapabilities?.maxBatchTotalSizeBytes ?? 0n;
     expect(limit).toBeGreaterThan(0n);

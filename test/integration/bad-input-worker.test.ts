@@ -81,6 +81,27 @@ describe('an input tree that cannot be', () => {
       },
       /sort|order/i,
     ],
+    [
+      'directories that are not sorted',
+      {
+        directories: [
+          { name: 'b', digest: leaf.digest },
+          { name: 'a', digest: leaf.digest },
+        ],
+      },
+      /sort|order/i,
+    ],
+    [
+      'symlinks that are not sorted',
+      {
+        symlinks: [
+          { name: 'b', target: 'x' },
+          { name: 'a', target: 'x' },
+        ],
+      },
+      /sort|order/i,
+    ],
+    ['a symlink without a target', { symlinks: [{ name: 'a', target: '' }] }, /target/],
     ['a file without a digest', { files: [{ name: 'a' }] }, /digest/],
     [
       'a file whose digest cannot be',

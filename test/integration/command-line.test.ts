@@ -397,27 +397,50 @@ describe('a command that can do nothing', () => {
   });
 });
 
-const HELP: ReadonlyArray<readonly string[]> = [
+/** What talks to a server, and so takes the options that all of these share. */
+const REMOTE_COMMANDS: ReadonlyArray<readonly string[]> = [
   ['exec'],
-  ['cas'],
-  ...['upload', 'download', 'digest'].map((each) => ['cas', each]),
+  ...['upload', 'download'].map((each) => ['cas', each]),
   ...['action', 'command', 'directory', 'tree'].map((each) => ['cas', 'show', each]),
   ['action-cache', 'get'],
-  ['asset'],
   ['asset', 'fetch'],
   ['asset', 'push'],
   ...['list', 'show', 'wait', 'log', 'cancel'].map((each) => ['operation', each]),
   ...['list', 'drain', 'undrain', 'drains'].map((each) => ['bots', each]),
   ...['list', 'show', 'pause', 'resume'].map((each) => ['queue', each]),
   ...['list', 'resend', 'drop'].map((each) => ['dead-letters', each]),
+  ['health'],
+  ['clean'],
+  ['index', 'check'],
+  ['index', 'rebuild'],
   ['capabilities'],
 ];
 
-test.each(HELP.map((each) => [each.join(' '), each] as const))(
+const OTHER_COMMANDS: ReadonlyArray<readonly string[]> = [
+  ['up'],
+  ['serve'],
+  ['worker'],
+  ['config'],
+  ...['check', 'show', 'schema'].map((each) => ['config', each]),
+  ['cas'],
+  ['cas', 'digest'],
+  ['cas', 'show'],
+  ...['action-cache', 'asset', 'operation', 'bots', 'queue', 'dead-letters', 'index'].map((each) => [each]),
+];
+
+test.each([...REMOTE_COMMANDS, ...OTHER_COMMANDS].map((each) => [each.join(' '), each] as const))(
   'the help of %s ends with an example',
   async (_, args) => {
     const { exitCode, stdout } = await warren(...args, '--help');
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(/Examples?:\n( {2}warren .*\n)+$/);
+  },
+);
+
+test.each(REMOTE_COMMANDS.map((each) => [each.join(' '), each] as const))(
+  '%s takes --remote, --instance and --json',
+  async (_, args) => {
+    const { stdout } = await warren(...args, '--help');
+    for (const option of ['--remote <address>', '--instance <name>', '--json']) expect(stdout).toContain(`  ${option}`);
   },
 );

@@ -1,9 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { startCommandLine } from '../support/command-line.ts';
+import { processesWithArgument } from '../support/process-table.ts';
 import { removeFolder, temporaryFolder } from '../support/throwaway-process.ts';
+
+/** How long another process may take over what it was told, on a machine that is busy. */
+const PATIENCE = { timeout: 30_000 };
 
 /** `warren up` as a process: its ports, its folders, its signals, and what it leaves behind. */
 
@@ -86,6 +92,11 @@ async function untilAllGone(children: readonly string[]): Promise<void> {
   }
 }
 
+async function startWithWorker(): Promise<{ readonly grid: Started; readonly port: string }> {
+  const grid = start('--port', '0', '--data-dir', await dataFolder(), '--workers', '1');
+  return { grid, port: await portOf(grid) };
+}
+
 describe('warren up', () => {
   it('prints its port and flags, refuses a second start on its folder or its port, and stops on SIGTERM', async () => {
     const data = await dataFolder();
@@ -106,6 +117,31 @@ describe('warren up', () => {
     first.child.kill('SIGTERM');
     expect(await first.exitCode).toBe(0);
     await untilAllGone(children);
+  });
+
+  it('lets a running action finish, and its client hear of it, on the first Ctrl-C', async () => {
+    const { grid, port } = await startWithWorker();
+    const seconds = `2.${randomInt(1_000_000, 9_999_999)}`;
+    const exec = startCommandLine(`127.0.0.1:${port}`, 'exec', '--', 'sh', '-c', `sleep ${seconds}; echo finished`);
+    await expect.poll(() => processesWithArgument(seconds), PATIENCE).not.toEqual([]);
+    grid.child.kill('SIGINT');
+    expect(await exec.outcome).toMatchObject({ exitCode: 0, stdout: 'finished\n' });
+    expect(await grid.exitCode).toBe(0);
+    expect(grid.output()).toContain('waiting up to 30 s for 1 running actions');
+  });
+
+  it('stops at once on the second Ctrl-C, and leaves no action behind', async () => {
+    const { grid, port } = await startWithWorker();
+    const seconds = `3600.${randomInt(1_000_000, 9_999_999)}`;
+    const exec = startCommandLine(`127.0.0.1:${port}`, 'exec', '--', 'sleep', seconds);
+    await expect.poll(() => processesWithArgument(seconds), PATIENCE).not.toEqual([]);
+    grid.child.kill('SIGINT');
+    await expect.poll(() => grid.output(), PATIENCE).toContain('Ctrl-C ends them');
+    grid.child.kill('SIGINT');
+    expect(await grid.exitCode).toBe(130);
+    await expect.poll(() => processesWithArgument(seconds), PATIENCE).toEqual([]);
+    exec.interrupt();
+    expect((await exec.outcome).exitCode).not.toBe(0);
   });
 
   it('takes its worker with it when it is killed', async () => {

@@ -6,10 +6,11 @@ import { ActionCacheService, type ActionResult } from '../../proto/build/bazel/r
 import { digestFunctionToWire, digestToWire } from '../../wire/digest.ts';
 import type { CommandContext } from '../command-context.ts';
 import { parseDigestArgument } from '../digest-argument.ts';
+import { addExample } from '../example.ts';
 import { CommandFailure, ExitCode } from '../exit-codes.ts';
 import { actionResultLines, presentActionResult } from '../present/action-result.ts';
 import { printJson, printLines } from '../printing.ts';
-import { addExample, addRemoteOptions, type Remote, type RemoteOptions, withRemote } from '../remote.ts';
+import { addRemoteOptions, type Remote, type RemoteOptions, withRemote } from '../remote.ts';
 
 /** `warren action-cache`: what is known of actions. */
 export function configureActionCache(command: Command, context: CommandContext): void {

@@ -15,12 +15,13 @@ import { durationFromMilliseconds, timestampFromMilliseconds } from '../../wire/
 import type { CommandContext } from '../command-context.ts';
 import { parseDigestArgument } from '../digest-argument.ts';
 import { downloadTo } from '../download-target.ts';
+import { addExample } from '../example.ts';
 import { CommandFailure, ExitCode } from '../exit-codes.ts';
 import { newTransferProgress } from '../local-blobs.ts';
 import { collectNamedValue, type NamedValue, parseDuration } from '../option-values.ts';
 import { presentTime, propertiesText } from '../present/values.ts';
 import { fieldLines, printable, printJson, printLines } from '../printing.ts';
-import { addExample, addRemoteOptions, type Remote, type RemoteOptions, withRemote } from '../remote.ts';
+import { addRemoteOptions, type Remote, type RemoteOptions, withRemote } from '../remote.ts';
 import { StatusLine } from '../status-line.ts';
 import { transferText } from '../transfer-report.ts';
 

@@ -4,9 +4,10 @@ import type { Bot } from '../../proto/warren/v1/introspection.ts';
 import { IntrospectionService } from '../../proto/warren/v1/introspection.ts';
 import { timestampToMilliseconds } from '../../wire/time.ts';
 import type { CommandContext } from '../command-context.ts';
+import { addExample } from '../example.ts';
 import { presentTime, propertiesText } from '../present/values.ts';
 import { printable, printJson, printLines, tableLines } from '../printing.ts';
-import { addExample, addRemoteOptions, type Remote, type RemoteOptions, withRemote } from '../remote.ts';
+import { addRemoteOptions, type Remote, type RemoteOptions, withRemote } from '../remote.ts';
 import { styleFor } from '../style.ts';
 import { configureDrains } from './drains.ts';
 

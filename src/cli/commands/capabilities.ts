@@ -11,9 +11,10 @@ import {
 } from '../../proto/build/bazel/remote/execution/v2/remote_execution.ts';
 import type { SemVer } from '../../proto/build/bazel/semver/semver.ts';
 import type { CommandContext } from '../command-context.ts';
+import { addExample } from '../example.ts';
 import { enumName } from '../present/values.ts';
 import { fieldLines, printJson, printLines } from '../printing.ts';
-import { addExample, addRemoteOptions, type RemoteOptions, withRemote } from '../remote.ts';
+import { addRemoteOptions, type RemoteOptions, withRemote } from '../remote.ts';
 
 /** `warren capabilities`: what the server says that it can do. */
 export function configureCapabilities(command: Command, context: CommandContext): void {

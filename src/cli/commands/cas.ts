@@ -11,6 +11,7 @@ import type { CommandContext } from '../command-context.ts';
 import { parseDigestArgument, parseDigestFunctionArgument } from '../digest-argument.ts';
 import { addTree, newWantedNodes } from '../download.ts';
 import { downloadTo } from '../download-target.ts';
+import { addExample } from '../example.ts';
 import { CommandFailure, ExitCode } from '../exit-codes.ts';
 import { newTransferProgress, uploadMissing } from '../local-blobs.ts';
 import { digestOfFile, type LocalTree, LocalTreeBuilder } from '../local-tree.ts';
@@ -23,7 +24,7 @@ import {
   presentDirectory,
 } from '../present/blobs.ts';
 import { printable, printJson, printLines, tableLines } from '../printing.ts';
-import { addExample, addRemoteOptions, type RemoteOptions, withRemote } from '../remote.ts';
+import { addRemoteOptions, type RemoteOptions, withRemote } from '../remote.ts';
 import { StatusLine } from '../status-line.ts';
 import { readDirectoryTree, readMessage, readTreeMessage } from '../stored-messages.ts';
 import { transferredText, transferText } from '../transfer-report.ts';

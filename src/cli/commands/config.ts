@@ -7,6 +7,7 @@ import { checkConfiguration, readConfigurationFile } from '../../config/load-con
 import { gridSchema, replicaSchema } from '../../config/replica-configuration.ts';
 import { workerSchema } from '../../config/worker-schema.ts';
 import type { CommandContext } from '../command-context.ts';
+import { addExample } from '../example.ts';
 
 /** What each command takes by `--config`. */
 const SCHEMAS = { serve: replicaSchema, worker: workerSchema, up: gridSchema } as const;
@@ -23,25 +24,34 @@ interface ConfigOptions {
 
 /** `warren config`: what a configuration file may say, and whether one is right. */
 export function configureConfig(command: Command, context: CommandContext): void {
-  const subcommand = (name: string, description: string) =>
-    command
-      .command(name)
-      .description(description)
-      .addOption(new Option('--for <command>', 'who takes it').choices(Object.keys(SCHEMAS)).default('serve'));
-  subcommand('check <file>', 'name every problem of a file').action(async (file: string, options: ConfigOptions) => {
-    await load(file, options, context);
-    context.stdout.write(`${file} is right\n`);
-  });
-  subcommand('show <file>', 'print a file with its defaults and the environment put in').action(
+  const subcommand = (name: string, description: string, example: string) =>
+    addExample(
+      command
+        .command(name)
+        .description(description)
+        .addOption(new Option('--for <command>', 'who takes it').choices(Object.keys(SCHEMAS)).default('serve')),
+      `warren config ${example}`,
+    );
+  subcommand('check <file>', 'name every problem of a file', 'check /etc/warren.yaml').action(
     async (file: string, options: ConfigOptions) => {
-      context.stdout.write(stringify(await load(file, options, context)));
+      await load(file, options, context);
+      context.stdout.write(`${file} is right\n`);
     },
   );
-  subcommand('schema', 'print the JSON schema, for editors').action((options: ConfigOptions) => {
-    const schema = z.toJSONSchema(SCHEMAS[options.for], { io: 'input' });
-    context.stdout.write(`${JSON.stringify(schema, undefined, 2)}\n`);
+  subcommand(
+    'show <file>',
+    'print a file with its defaults and the environment put in',
+    'show /etc/warren-worker.yaml --for worker',
+  ).action(async (file: string, options: ConfigOptions) => {
+    context.stdout.write(stringify(await load(file, options, context)));
   });
-  command.addHelpText('after', '\nExample:\n  warren config check /etc/warren.yaml\n');
+  subcommand('schema', 'print the JSON schema, for editors', 'schema --for up > warren.schema.json').action(
+    (options: ConfigOptions) => {
+      const schema = z.toJSONSchema(SCHEMAS[options.for], { io: 'input' });
+      context.stdout.write(`${JSON.stringify(schema, undefined, 2)}\n`);
+    },
+  );
+  addExample(command, 'warren config check /etc/warren.yaml');
 }
 
 async function load(file: string, options: ConfigOptions, { environment }: CommandContext): Promise<unknown> {

@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import { AdministrationService, type Drain } from '../../proto/warren/v1/administration.ts';
 import type { CommandContext } from '../command-context.ts';
+import { addExample } from '../example.ts';
 import { printable, printJson, printLines, tableLines } from '../printing.ts';
-import { addExample, addRemoteOptions, type RemoteOptions, withRemote } from '../remote.ts';
+import { addRemoteOptions, type RemoteOptions, withRemote } from '../remote.ts';
 import { styleFor } from '../style.ts';
 
 interface DrainOptions extends RemoteOptions {

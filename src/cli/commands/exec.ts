@@ -6,6 +6,7 @@ import type { ActionResult } from '../../proto/build/bazel/remote/execution/v2/r
 import { statusFromWire } from '../../wire/status.ts';
 import type { CommandContext } from '../command-context.ts';
 import { parseDigestFunctionArgument } from '../digest-argument.ts';
+import { addExample } from '../example.ts';
 import { type CommandRequest, type PreparedAction, prepareAction } from '../exec/action-of-command.ts';
 import { RemoteExecution } from '../exec/remote-execution.ts';
 import { downloadOutputs, printOutput } from '../exec/result-outputs.ts';
@@ -17,7 +18,7 @@ import { collectNamedValue, type NamedValue, parseDuration } from '../option-val
 import type { ReadOperation } from '../present/operation.ts';
 import { stageName } from '../present/operation.ts';
 import { printable, printJson, printLines } from '../printing.ts';
-import { addExample, addRemoteOptions, type Remote, type RemoteOptions, withRemote } from '../remote.ts';
+import { addRemoteOptions, type Remote, type RemoteOptions, withRemote } from '../remote.ts';
 import { StatusLine } from '../status-line.ts';
 import { transferText } from '../transfer-report.ts';
 import { getActionResult } from './action-cache.ts';

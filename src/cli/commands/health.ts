@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
 import { HealthCheckResponse_ServingStatus, HealthService } from '../../proto/grpc/health/v1/health.ts';
 import type { CommandContext } from '../command-context.ts';
+import { addExample } from '../example.ts';
 import { CommandFailure, ExitCode } from '../exit-codes.ts';
 import { enumName } from '../present/values.ts';
 import { printJson, printLines } from '../printing.ts';
-import { addExample, addRemoteOptions, type RemoteOptions, withRemote } from '../remote.ts';
+import { addRemoteOptions, type RemoteOptions, withRemote } from '../remote.ts';
 
 /** A server that is silent for so long does not take calls, in milliseconds. */
 const DEADLINE_MS = 5_000;

@@ -7,13 +7,14 @@ import { digestFunctionFromWire } from '../../wire/digest.ts';
 import { statusFromWire } from '../../wire/status.ts';
 import { durationFromMilliseconds, timestampToMilliseconds } from '../../wire/time.ts';
 import type { CommandContext } from '../command-context.ts';
+import { addExample } from '../example.ts';
 import { printOutput } from '../exec/result-outputs.ts';
 import { CommandFailure, ExitCode } from '../exit-codes.ts';
 import { LiveOutput } from '../live-output.ts';
 import { operationLines, outcomeText, presentOperation, readOperation } from '../present/operation.ts';
 import { presentDigest } from '../present/values.ts';
 import { printable, printJson, printLines, tableLines } from '../printing.ts';
-import { addExample, addRemoteOptions, type Remote, type RemoteOptions, withRemote } from '../remote.ts';
+import { addRemoteOptions, type Remote, type RemoteOptions, withRemote } from '../remote.ts';
 import { styleFor } from '../style.ts';
 
 interface ListOptions extends RemoteOptions {

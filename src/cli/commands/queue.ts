@@ -4,10 +4,11 @@ import { formatDuration } from '../../lib/format-duration.ts';
 import { AdministrationService, type WorkQueue } from '../../proto/warren/v1/administration.ts';
 import { timestampToMilliseconds } from '../../wire/time.ts';
 import type { CommandContext } from '../command-context.ts';
+import { addExample } from '../example.ts';
 import { CommandFailure, ExitCode } from '../exit-codes.ts';
 import { presentTime } from '../present/values.ts';
 import { fieldLines, printable, printJson, printLines, tableLines } from '../printing.ts';
-import { addExample, addRemoteOptions, type Remote, type RemoteOptions, withRemote } from '../remote.ts';
+import { addRemoteOptions, type Remote, type RemoteOptions, withRemote } from '../remote.ts';
 import { styleFor } from '../style.ts';
 
 interface ListOptions extends RemoteOptions {

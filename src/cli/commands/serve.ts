@@ -18,6 +18,7 @@ import { RandomIdGenerator } from '../../lib/ids.ts';
 import type { Logger } from '../../lib/log.ts';
 import { isMessage, type PeerProcess } from '../../lib/peer-process.ts';
 import type { CommandContext } from '../command-context.ts';
+import { addExample } from '../example.ts';
 import { integerIn } from '../integer-argument.ts';
 import { addLogOptions, createLogger, type LogOptions } from '../logging.ts';
 import { drain, explainStartFailure, untilAborted } from '../run-service.ts';
@@ -37,7 +38,7 @@ export function configureServe(command: Command, context: CommandContext): void 
     ).argParser(integerIn(1, 512)),
   );
   addLogOptions(command, 'json');
-  command.addHelpText('after', '\nExample:\n  warren serve --config /etc/warren.yaml\n');
+  addExample(command, 'warren serve --config /etc/warren.yaml');
   command.action((options: ServeOptions) => serve(options, context));
 }
 

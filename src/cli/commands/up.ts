@@ -11,6 +11,7 @@ import { formatByteSize, parseByteSize } from '../../lib/byte-size.ts';
 import { sleep } from '../../lib/clock.ts';
 import { RandomIdGenerator } from '../../lib/ids.ts';
 import type { CommandContext } from '../command-context.ts';
+import { addExample } from '../example.ts';
 import { integerIn } from '../integer-argument.ts';
 import { LiveDisplay } from '../live-display.ts';
 import { addLogOptions, createLogger, type LogOptions } from '../logging.ts';
@@ -62,7 +63,7 @@ export function configureUp(command: Command, context: CommandContext): void {
     .option('--no-console', 'neither web console nor metrics')
     .option('--config <file>', 'settings in YAML; flags overrule them');
   addLogOptions(command, 'plain');
-  command.addHelpText('after', '\nExample:\n  warren up --max-size 50G\n');
+  addExample(command, 'warren up --max-size 50G');
   command.action((options: UpOptions) => up(options, context));
 }
 

@@ -8,6 +8,7 @@ import { checkConfiguration, mergeConfigurations, readConfigurationFile } from '
 import { type WorkerConfiguration, workerSchema } from '../../config/worker-schema.ts';
 import { RandomIdGenerator } from '../../lib/ids.ts';
 import type { CommandContext } from '../command-context.ts';
+import { addExample } from '../example.ts';
 import { CommandFailure, ExitCode } from '../exit-codes.ts';
 import { addLogOptions, createLogger, type LogOptions } from '../logging.ts';
 import { drain, untilAborted } from '../run-service.ts';
@@ -25,10 +26,7 @@ export function configureWorker(command: Command, context: CommandContext): void
     .option('--parent-pipe', 'for warren up: settings and life come by stdin');
   addWorkerFlags(command);
   addLogOptions(command, 'json');
-  command.addHelpText(
-    'after',
-    '\nExample:\n  warren worker --remote grpc://build.example:50051 --slots 8 --property pool=large\n',
-  );
+  addExample(command, 'warren worker --remote grpc://build.example:50051 --slots 8 --property pool=large');
   command.action((options: WorkerCommandOptions) => work(options, context));
 }
 

@@ -1,14 +1,11 @@
 import type { Job } from '../job.ts';
-import { statusOutcome } from '../outcome.ts';
+import { retryableOutcome, statusOutcome } from '../outcome.ts';
 import { StatusCode } from '../status-code.ts';
 import type { JobEffect } from './effect.ts';
 import type { JobEventOf } from './event.ts';
 import { finish } from './finish.ts';
 import { offer, queueInWords, refused } from './tell.ts';
 import type { Transition } from './transition.ts';
-
-/** How soon a client whose job a full queue dropped should come again, in milliseconds. */
-const RETRY_WHEN_FULL = 5_000;
 
 /**
  * The message of an offer is gone from its queue: expired, pushed out, purged, deleted, moved.
@@ -27,7 +24,7 @@ export function loseOffer(job: Job, event: JobEventOf<'offer-lost'>, now: number
     }
     case 'expired': {
       const message = `waited ${Math.round((now - job.offeredAt) / 1_000)} s in ${queue}, as long as its policy allows`;
-      return withLetter(finish(job, 'expired', statusOutcome(StatusCode.UNAVAILABLE, message), now), message);
+      return withLetter(finish(job, 'expired', retryableOutcome(StatusCode.UNAVAILABLE, message), now), message);
     }
     case 'fail': {
       const message = `lost from ${queue}, which was purged or deleted, or whose messages were moved`;
@@ -35,10 +32,7 @@ export function loseOffer(job: Job, event: JobEventOf<'offer-lost'>, now: number
     }
     case 'overflow': {
       const message = `${queue} is full: its policy dropped this job for a younger one`;
-      const outcome = statusOutcome(StatusCode.RESOURCE_EXHAUSTED, message, [
-        { kind: 'retry-info', retryDelayMilliseconds: RETRY_WHEN_FULL },
-      ]);
-      return finish(job, 'failed', outcome, now);
+      return finish(job, 'failed', retryableOutcome(StatusCode.RESOURCE_EXHAUSTED, message), now);
     }
   }
 }

@@ -1,5 +1,5 @@
 import { isFinished, type Job } from '../job.ts';
-import { statusOutcome } from '../outcome.ts';
+import { retryableOutcome, statusOutcome } from '../outcome.ts';
 import { StatusCode } from '../status-code.ts';
 import { finish } from './finish.ts';
 import { retry } from './retry.ts';
@@ -38,7 +38,7 @@ function tickQueued(job: Job, now: number): Transition {
   const { queueTimeout } = job.policy;
   if (queueTimeout !== undefined && now >= job.queuedAt + queueTimeout) {
     const message = `waited ${Math.round((now - job.queuedAt) / 1_000)} s in ${queueInWords(job)} and no bot took it`;
-    return finish(job, 'expired', statusOutcome(StatusCode.UNAVAILABLE, message), now);
+    return finish(job, 'expired', retryableOutcome(StatusCode.UNAVAILABLE, message), now);
   }
   if (now < job.fitCheckAt) return refused(job);
   // Looked at again soon should whoever was told to check be gone before it could say.

@@ -60,12 +60,18 @@ function after(job: Job, ...steps: ReadonlyArray<readonly [number, JobEvent]>) {
 
 const TICK: JobEvent = { type: 'tick' };
 
+/** The RetryInfo of what another try may mend. */
+const COME_AGAIN = [{ kind: 'retry-info', retryDelayMilliseconds: 5_000 }];
+
 describe('deadlines', () => {
   const { next: job } = createJob(submissionOf(), START);
 
   test('a job that waits longer than the queue allows expires, and its client may come again', () => {
     const { job: ended, effects } = after(job, [100_000, TICK]);
-    expect(ended).toMatchObject({ state: 'expired', outcome: { status: { code: StatusCode.UNAVAILABLE } } });
+    expect(ended).toMatchObject({
+      state: 'expired',
+      outcome: { status: { code: StatusCode.UNAVAILABLE, details: COME_AGAIN } },
+    });
     expect(effects.map((each) => each.type)).toEqual(['withdraw', 'notify']);
   });
 
@@ -153,15 +159,16 @@ describe('an offer whose message is lost', () => {
       'expired',
       StatusCode.UNAVAILABLE,
       'waited 5 s in queue ISA=arm',
+      COME_AGAIN,
       ['withdraw', 'notify', 'dead-letter'],
     ],
-    ['fail', 'failed', StatusCode.ABORTED, 'lost from queue ISA=arm', ['withdraw', 'notify', 'dead-letter']],
-    ['overflow', 'failed', StatusCode.RESOURCE_EXHAUSTED, 'queue ISA=arm is full', ['withdraw', 'notify']],
-  ] as const)('by %s ends the job, and says so', (loss, state, code, message, told) => {
+    ['fail', 'failed', StatusCode.ABORTED, 'lost from queue ISA=arm', [], ['withdraw', 'notify', 'dead-letter']],
+    ['overflow', 'failed', StatusCode.RESOURCE_EXHAUSTED, 'queue ISA=arm is full', COME_AGAIN, ['withdraw', 'notify']],
+  ] as const)('by %s ends the job, and says so', (loss, state, code, message, details, told) => {
     const { job: ended, effects } = after(job, [5_000, lost(loss)]);
     expect(ended).toMatchObject({
       state,
-      outcome: { status: { code, message: expect.stringContaining(message) as string } },
+      outcome: { status: { code, message: expect.stringContaining(message) as string, details } },
     });
     expect(effects.map((each) => each.type)).toEqual(told);
   });

@@ -9,8 +9,6 @@
 
 --- include finish
 
-local RETRY_WHEN_FULL = 5000
-
 local job, about = load_job(KEYS[1])
 if not job then return nil end
 if job.state ~= 'queued' or job.attempts + 1 ~= tonumber(ARGV[4]) or job.offeredAt ~= tonumber(ARGV[5]) then
@@ -26,7 +24,7 @@ if loss == 'resend' then
 elseif loss == 'expired' then
   local seconds = math.floor((now - job.offeredAt) / 1000 + 0.5)
   local message = 'waited ' .. seconds .. ' s in ' .. queue .. ', as long as its policy allows'
-  finish(job, about, 'expired', status_outcome(14, message), now, effects)
+  finish(job, about, 'expired', status_outcome(14, message, COME_AGAIN), now, effects)
   dead_letter(job, about, message, effects, now)
 elseif loss == 'fail' then
   local message = 'lost from ' .. queue .. ', which was purged or deleted, or whose messages were moved'
@@ -34,8 +32,7 @@ elseif loss == 'fail' then
   dead_letter(job, about, message, effects, now)
 else
   local message = queue .. ' is full: its policy dropped this job for a younger one'
-  local details = '[{"kind":"retry-info","retryDelayMilliseconds":' .. RETRY_WHEN_FULL .. '}]'
-  finish(job, about, 'failed', status_outcome(8, message, details), now, effects)
+  finish(job, about, 'failed', status_outcome(8, message, COME_AGAIN), now, effects)
 end
 save_job(job, about, now)
 return answer(about, true, effects)

@@ -41,7 +41,7 @@ elseif job.lease then
 elseif policy.queue_timeout and now >= job.queuedAt + policy.queue_timeout then
   local seconds = math.floor((now - job.queuedAt) / 1000 + 0.5)
   local message = 'waited ' .. seconds .. ' s in ' .. queue_in_words(about) .. ' and no bot took it'
-  finish(job, about, 'expired', status_outcome(14, message), now, effects)
+  finish(job, about, 'expired', status_outcome(14, message, COME_AGAIN), now, effects)
 elseif now >= job.fitCheckAt then
   job.fitCheckAt = now + policy.unserved_grace
   effects[#effects + 1] = { 'check-fit' }

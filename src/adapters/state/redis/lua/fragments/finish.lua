@@ -5,6 +5,9 @@ local function status_outcome(code, message, details)
   return 's{"code":' .. code .. ',"message":' .. cjson.encode(message) .. ',"details":' .. (details or '[]') .. '}'
 end
 
+-- The details of an outcome that asks the client to come again: what `retryableOutcome` has.
+local COME_AGAIN = '[{"kind":"retry-info","retryDelayMilliseconds":5000}]'
+
 -- Ends an unfinished job: lets go of its place or its bot, and tells every watcher.
 local function finish(job, about, state, outcome, now, effects, by_bot)
   let_go(job, about, effects, by_bot)
