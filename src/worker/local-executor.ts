@@ -1,8 +1,6 @@
-import { appendFileSync, lstatSync, readFileSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { appendFileSync } from 'node:fs';
 import { relative } from 'node:path';
-import { type Digest, digestKey, digestOf } from '../domain/digest.ts';
-import type { DigestFunction } from '../domain/digest-function.ts';
+import { type Digest, digestKey } from '../domain/digest.ts';
 import type { ActionStreamNames } from '../domain/log-stream.ts';
 import { StatusCode } from '../domain/status-code.ts';
 import { invalidArgument, StatusError } from '../domain/status-error.ts';
@@ -22,30 +20,25 @@ import { durationToMilliseconds } from '../wire/time.ts';
 import { addOutputs, emptyActionResult } from './action-result.ts';
 import { uploadMissing } from './blob-uploader.ts';
 import { checkCommand, type RequestedOutputs } from './command-checks.ts';
-import { diskFailure } from './disk-failure.ts';
+import { exitCodeOf, statusOf } from './command-outcome.ts';
 import type { ExecutionProgress } from './execution-progress.ts';
 import type { FileCache } from './file-cache.ts';
 import { type InputStager, missingInputs, type StagedInputs } from './input-stager.ts';
 import type { LiveLog, LiveLogs } from './live-log.ts';
-import { type OutputBlob, OutputCollector, type OutputLimits } from './output-collector.ts';
+import { OutputCollector, type OutputLimits } from './output-collector.ts';
 import { findWorkingDirectory, makeOutputParents } from './output-folders.ts';
+import { type PrintedLimits, readPrinted } from './printed-output.ts';
 import { packResourceUsage } from './resource-usage.ts';
 import type { WorkFolder, WorkFolders } from './work-folders.ts';
 
-const KILLED_EXIT_CODE = 128 + 9;
-const SIGNAL_EXIT_CODES = 128;
 const MAX_COMMAND_BYTES = 64 * 1024 * 1024;
 
 /** What an action may take, and what holds where it says nothing. */
-export interface ExecutionLimits extends OutputLimits {
+export interface ExecutionLimits extends OutputLimits, PrintedLimits {
   /** Milliseconds that an action may run that names no timeout. */
   readonly defaultTimeoutMilliseconds: number;
   /** The longest timeout that an action may ask for; REAPI has longer ones refused. */
   readonly maxTimeoutMilliseconds: number;
-  /** Bytes that standard output and standard error may hold, each. */
-  readonly maxLogBytes: number;
-  /** Up to this size standard output and standard error travel in the result, each; larger ones go to the storage. */
-  readonly maxInlineLogBytes: number;
   /**
    * Below this the disk counts as full: the bot calls itself unhealthy, and a command that failed is not believed, since
    * it may have failed for want of room.
@@ -224,8 +217,8 @@ export class LocalExecutor {
     const result = emptyActionResult();
     addOutputs(result, collected.outputs, requested.style);
     result.exitCode = exitCodeOf(outcome);
-    const stdout = await this.#log(stdoutFile(folder), digestFunction, blobs);
-    const stderr = await this.#log(stderrFile(folder), digestFunction, blobs);
+    const stdout = await readPrinted(stdoutFile(folder), this.#limits, digestFunction, blobs);
+    const stderr = await readPrinted(stderrFile(folder), this.#limits, digestFunction, blobs);
     if ('raw' in stdout) result.stdoutRaw = stdout.raw;
     else result.stdoutDigest = digestToWire(stdout.digest);
     if ('raw' in stderr) result.stderrRaw = stderr.raw;
@@ -235,7 +228,7 @@ export class LocalExecutor {
     for (const { digest, file } of blobs.values()) {
       if (file !== undefined) this.#cache.adopt({ digest, executable: file.executable }, file.path, file.stats);
     }
-    return { result, status: this.#statusOf(outcome, run.timeoutMilliseconds) };
+    return { result, status: statusOf(outcome, run.timeoutMilliseconds, this.#limits.maxLogBytes) };
   }
 
   /** A command that fails on a full disk is no answer about the action. */
@@ -243,50 +236,6 @@ export class LocalExecutor {
     const failed = outcome.kind === 'signalled' || (outcome.kind === 'exited' && outcome.exitCode !== 0);
     if (!failed || this.#folders.freeBytes() >= this.#limits.minFreeBytes) return;
     throw new StatusError(StatusCode.UNAVAILABLE, "the command failed while the worker's disk was full");
-  }
-
-  /** What was printed, cut at the limit: inline when small, else as one more blob to upload. */
-  async #log(
-    path: string,
-    digestFunction: DigestFunction,
-    blobs: Map<string, OutputBlob>,
-  ): Promise<{ readonly raw: Buffer } | { readonly digest: Digest }> {
-    try {
-      const size = Math.min(lstatSync(path).size, this.#limits.maxLogBytes);
-      if (size <= this.#limits.maxInlineLogBytes) return { raw: readFileSync(path).subarray(0, size) };
-      const file = await open(path, 'r');
-      try {
-        const bytes = Buffer.allocUnsafe(size);
-        const { bytesRead } = await file.read(bytes, 0, size, 0);
-        const whole = bytes.subarray(0, bytesRead);
-        const digest = digestOf(whole, digestFunction);
-        blobs.set(digestKey(digest), { digest, source: () => whole });
-        return { digest };
-      } finally {
-        await file.close();
-      }
-    } catch (thrown) {
-      throw diskFailure(thrown, 'Failed to read what the action printed');
-    }
-  }
-
-  #statusOf(outcome: RunOutcome, timeoutMilliseconds: number): StatusError | undefined {
-    switch (outcome.kind) {
-      case 'timed-out':
-        return new StatusError(
-          StatusCode.DEADLINE_EXCEEDED,
-          `the command was killed after its timeout of ${timeoutMilliseconds / 1_000} s`,
-        );
-      case 'log-too-large':
-        return new StatusError(
-          StatusCode.FAILED_PRECONDITION,
-          `the command was killed: it printed more than the worker's limit of ${this.#limits.maxLogBytes} bytes`,
-        );
-      case 'exited':
-      case 'signalled':
-      case 'not-started':
-        return undefined;
-    }
   }
 
   /** The command, or else the complete list of what is missing: its own digest, and all that the inputs lack. */
@@ -353,18 +302,4 @@ function stdoutFile(folder: WorkFolder): string {
 
 function stderrFile(folder: WorkFolder): string {
   return `${folder.scratch}/stderr`;
-}
-
-/** 128 + n for a signal, as shells have it and Bazel reads it. */
-function exitCodeOf(outcome: RunOutcome): number {
-  switch (outcome.kind) {
-    case 'exited':
-    case 'not-started':
-      return outcome.exitCode;
-    case 'signalled':
-      return SIGNAL_EXIT_CODES + outcome.signal;
-    case 'timed-out':
-    case 'log-too-large':
-      return KILLED_EXIT_CODE;
-  }
 }
