@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { RequestMetadata } from '../../src/proto/build/bazel/remote/execution/v2/remote_execution.ts';
+import { type Digest, RequestMetadata } from '../../src/proto/build/bazel/remote/execution/v2/remote_execution.ts';
 import {
   CancelOperationRequest,
   DeleteOperationRequest,
@@ -11,7 +11,7 @@ import {
   WaitOperationRequest,
 } from '../../src/proto/google/longrunning/operations.ts';
 import { SHORT_POLL } from '../support/simulated-bot.ts';
-import { type ExecutionStream, readOperation, Stage } from '../support/tenant.ts';
+import { digestText, type ExecutionStream, readOperation, Stage } from '../support/tenant.ts';
 import { describeStatus, failure } from '../support/wire-client.ts';
 import { choice, connect, Platform } from './target.ts';
 
@@ -44,6 +44,7 @@ async function start(invocation: string = randomUUID()): Promise<{
   execution: ExecutionStream;
   name: string;
   invocation: string;
+  actionDigest: Digest;
 }> {
   const platform = new Platform(tenant);
   const { action } = await platform.prepare();
@@ -65,7 +66,7 @@ async function start(invocation: string = randomUUID()): Promise<{
     },
   );
   await execution.until(Stage.QUEUED);
-  return { platform, execution, name: await execution.name(), invocation };
+  return { platform, execution, name: await execution.name(), invocation, actionDigest: action.digest };
 }
 
 describe('Operations.GetOperation', () => {
@@ -133,6 +134,29 @@ describe('Operations.ListOperations', () => {
       expect(await list(filter), filter).toEqual([]);
     }
     execution.cancel();
+  });
+
+  choice('filters by action, target, platform and times', async () => {
+    const { platform, execution, name, invocation, actionDigest } = await start();
+    await Promise.all([platform.bot().serveOne(), execution.finish()]);
+    const [key, value] = platform.property;
+    const found: ReadonlyArray<readonly [filter: string, isFound: boolean]> = [
+      ['action_mnemonic=Test', true],
+      ['action_mnemonic=Other', false],
+      ['target_id=//some:target', true],
+      ['target_id=//some:other', false],
+      [`action_digest=${digestText(actionDigest)}`, true],
+      [`action_digest!=${digestText(actionDigest)}`, false],
+      [`platform=${key}:${value}`, true],
+      [`platform!=${key}:${value}`, false],
+      ['start_time>2020-01-01T00:00:00Z & completed_time>2020-01-01T00:00:00Z', true],
+      ['start_time<2020-01-01T00:00:00Z', false],
+      ['completed_time<=2020-01-01T00:00:00Z', false],
+    ];
+    for (const [filter, isFound] of found) {
+      const names = (await list(`invocation_id=${invocation} & stage=completed & ${filter}`)).map((each) => each.name);
+      expect(names, filter).toEqual(isFound ? [name] : []);
+    }
   });
 
   choice('sorts as asked', async () => {
