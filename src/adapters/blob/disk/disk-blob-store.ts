@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { type Digest, digestKey, isEmptyDigest } from '../../../domain/digest.ts';
 import { digestFunctionByWireValue } from '../../../domain/digest-function.ts';
 import { verifyBlob } from '../../../domain/digest-verifier.ts';
@@ -14,6 +13,7 @@ import type { BlobPins } from '../../../ports/blob-pins.ts';
 import type { BlobStore, ByteRange } from '../../../ports/blob-store.ts';
 import type { BlobWriter, BlobWriters } from '../../../ports/blob-writers.ts';
 import type { StoreMaintenance } from '../../../ports/store-maintenance.ts';
+import { recordStoreOptions } from '../../segments/record-folder-configuration.ts';
 import {
   digestRecordKey,
   keyHash,
@@ -98,9 +98,9 @@ export class DiskBlobStore implements BlobStore, BlobWriters, BlobPins {
     dependencies: DiskBlobStoreDependencies,
     signal: AbortSignal,
   ): Promise<DiskBlobStore> {
-    const { directory, maximumSizeBytes } = configuration;
-    const segmentBytes = Math.min(configuration.segmentBytes, Math.max(32 * 1024, maximumSizeBytes / 64));
-    const smallBlobBytes = Math.min(configuration.smallBlobBytes, segmentBytes / 4);
+    const { directory } = configuration;
+    const options = recordStoreOptions(configuration, configuration.segmentBytes);
+    const smallBlobBytes = Math.min(configuration.smallBlobBytes, options.segmentBytes / 4);
     const lock = await DirectoryLock.acquire(directory);
     try {
       let records: RecordStore | undefined;
@@ -114,17 +114,7 @@ export class DiskBlobStore implements BlobStore, BlobWriters, BlobPins {
       await files.prepare();
       const isKnown = (key: RecordKey) => records !== undefined && records.has(key);
       records = await RecordStore.open(
-        {
-          directory: join(directory, 'segments'),
-          maximumSizeBytes,
-          maximumCount: configuration.maximumCount,
-          highWatermark: configuration.highWatermark,
-          lowWatermark: configuration.lowWatermark,
-          minimumAgeMilliseconds: configuration.minimumAgeSeconds * 1000,
-          segmentBytes,
-          sync: configuration.durability === 'sync',
-          openFiles: configuration.openFiles,
-        },
+        options,
         {
           ...dependencies,
           certify,
