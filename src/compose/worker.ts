@@ -3,6 +3,7 @@ import { GrpcBotsClient } from '../adapters/bots-client/grpc-bots-client.ts';
 import type { GrpcChannel } from '../adapters/grpc-client/grpc-channel.ts';
 import { GrpcLogStreamClient } from '../adapters/log-stream-client/grpc-log-stream-client.ts';
 import { chooseRunner, type SandboxChoice } from '../adapters/runner/choose-runner.ts';
+import { GrpcTreeClient } from '../adapters/tree-client/grpc-tree-client.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { IdGenerator, Random } from '../lib/ids.ts';
 import type { Logger } from '../lib/log.ts';
@@ -79,6 +80,7 @@ export async function composeWorker(
       bots: new GrpcBotsClient(channel, settings.botId),
       logStreams: new GrpcLogStreamClient(channel),
       blobs,
+      trees: new GrpcTreeClient(channel, settings.instanceName),
       runner,
       clock,
       ids,

@@ -1,4 +1,5 @@
-import { type Digest, digestKey, isEmptyDigest } from '../domain/digest.ts';
+import { type Digest, digestKey, digestOf, isEmptyDigest } from '../domain/digest.ts';
+import type { DigestFunction } from '../domain/digest-function.ts';
 import {
   checkCanonicalDirectory,
   checkTree,
@@ -12,6 +13,7 @@ import { invalidArgument, StatusError } from '../domain/status-error.ts';
 import { LruMap } from '../lib/lru-map.ts';
 import { mapConcurrently } from '../lib/semaphore.ts';
 import type { BlobStore } from '../ports/blob-store.ts';
+import type { TreeClient } from '../ports/tree-client.ts';
 import { decodeDirectory } from '../wire/directory.ts';
 
 const CONCURRENT_READS = 100;
@@ -19,6 +21,11 @@ const MAX_DIRECTORY_BYTES = 32 * 1024 * 1024;
 /** A decoded directory takes about four times its encoding. */
 const DECODED_BYTES_FACTOR = 4;
 const FIELD = 'input_root_digest';
+/**
+ * A tree with more directories is read a level at a time: of a large one most directories are known from the tree
+ * before, and need not come again; of a small one the round trips are what costs.
+ */
+const MOST_IN_ONE_CALL = 200;
 
 /** An input tree, as far as it could be read. */
 export interface ReadTree {
@@ -29,14 +36,24 @@ export interface ReadTree {
   readonly missing: readonly Digest[];
 }
 
-/** Reads the directories of input trees, level by level; keeps them decoded, since trees of one build share most. */
+/**
+ * Reads the directories of input trees; keeps them decoded, since trees of one build share most.
+ *
+ * A small tree comes in one call where the storage can do that; what that does not bring, and large trees, are read level
+ * by level.
+ */
 export class DirectoryReader {
   readonly #blobs: BlobStore;
+  readonly #trees: TreeClient | undefined;
   readonly #decoded: LruMap<string, Directory>;
 
+  /** How many directories the last tree had. */
+  #lastSize = 0;
+
   /** @param maxBytes of memory for directories that may come again. */
-  constructor(blobs: BlobStore, maxBytes = 128 * 1024 * 1024) {
+  constructor(blobs: BlobStore, trees?: TreeClient, maxBytes = 128 * 1024 * 1024) {
     this.#blobs = blobs;
+    this.#trees = trees;
     this.#decoded = new LruMap(maxBytes, (_directory, key) => {
       return 256 + Number(key.slice(key.lastIndexOf('/') + 1)) * DECODED_BYTES_FACTOR;
     });
@@ -44,6 +61,7 @@ export class DirectoryReader {
 
   /** @throws INVALID_ARGUMENT when a directory is malformed or the tree beyond its limits. */
   async read(rootDigest: Digest, signal: AbortSignal): Promise<ReadTree> {
+    const fetched = await this.#fetchSmall(rootDigest, signal);
     const directories = new Map<string, Directory>();
     const missing: Digest[] = [];
     const seen = new Set<string>([digestKey(rootDigest)]);
@@ -66,7 +84,7 @@ export class DirectoryReader {
       const absent: Digest[] = [];
       for (const digest of level) {
         const key = digestKey(digest);
-        const known = isEmptyDigest(digest) ? EMPTY_DIRECTORY : this.#decoded.get(key);
+        const known = isEmptyDigest(digest) ? EMPTY_DIRECTORY : (this.#decoded.get(key) ?? fetched.get(key));
         if (known === undefined) absent.push(digest);
         else enter(key, known);
       }
@@ -77,11 +95,39 @@ export class DirectoryReader {
       });
       level = next;
     }
+    this.#lastSize = directories.size;
     const root = directories.get(digestKey(rootDigest));
     if (missing.length > 0 || root === undefined) return { tree: undefined, directories, missing };
     const tree = { root, rootDigest, directories };
     checkTree(tree, FIELD);
     return { tree, directories, missing };
+  }
+
+  /** The directories of a tree by their keys, as far as one call brings them. */
+  async #fetchSmall(rootDigest: Digest, signal: AbortSignal): Promise<ReadonlyMap<string, Directory>> {
+    const fetched = new Map<string, Directory>();
+    const isKnown = isEmptyDigest(rootDigest) || this.#decoded.get(digestKey(rootDigest)) !== undefined;
+    if (this.#trees === undefined || isKnown || this.#lastSize > MOST_IN_ONE_CALL) return fetched;
+    const { digestFunction } = rootDigest;
+    try {
+      for await (const encoded of this.#trees.readTree(rootDigest, signal)) {
+        const key = digestKey(digestOf(encoded, digestFunction));
+        if (this.#decoded.get(key) !== undefined) continue;
+        fetched.set(key, this.#decode(encoded, key, digestFunction));
+        if (fetched.size > MOST_IN_ONE_CALL) break;
+      }
+    } catch {
+      // Read one by one, what is wrong shows at its place.
+      signal.throwIfAborted();
+    }
+    return fetched;
+  }
+
+  #decode(encoded: Uint8Array, key: string, digestFunction: DigestFunction): Directory {
+    const directory = decodeDirectory(encoded, digestFunction, FIELD);
+    checkCanonicalDirectory(directory, FIELD);
+    this.#decoded.set(key, directory);
+    return directory;
   }
 
   async #readOne(digest: Digest, signal: AbortSignal): Promise<Directory | undefined> {
@@ -90,10 +136,7 @@ export class DirectoryReader {
     }
     try {
       const encoded = await this.#blobs.readWhole(digest, signal);
-      const directory = decodeDirectory(encoded, digest.digestFunction, FIELD);
-      checkCanonicalDirectory(directory, FIELD);
-      this.#decoded.set(digestKey(digest), directory);
-      return directory;
+      return this.#decode(encoded, digestKey(digest), digest.digestFunction);
     } catch (thrown) {
       if (thrown instanceof StatusError && thrown.code === StatusCode.NOT_FOUND) return undefined;
       throw thrown;

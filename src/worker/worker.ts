@@ -10,6 +10,7 @@ import type { BlobStore } from '../ports/blob-store.ts';
 import type { BotsClient } from '../ports/bots-client.ts';
 import type { LogStreamClient } from '../ports/log-stream-client.ts';
 import type { Runner } from '../ports/runner.ts';
+import type { TreeClient } from '../ports/tree-client.ts';
 import { BotSession } from './bot-session.ts';
 import { DirectoryReader } from './directory-reader.ts';
 import { FileCache } from './file-cache.ts';
@@ -57,6 +58,7 @@ export const DEFAULT_EXECUTION_LIMITS: ExecutionLimits = {
 export interface WorkerPorts {
   readonly bots: BotsClient;
   readonly blobs: BlobStore;
+  readonly trees: TreeClient;
   /** Takes what actions print while they run. */
   readonly logStreams: LogStreamClient;
   readonly runner: Runner;
@@ -93,7 +95,7 @@ export class Worker implements Service {
     this.#folders = new WorkFolders(options.workFolder, ids, logger);
     const capacity = options.slots + options.prefetch;
     const slots = new Semaphore(options.slots);
-    const stager = new InputStager(new DirectoryReader(blobs), this.#cache);
+    const stager = new InputStager(new DirectoryReader(blobs, ports.trees), this.#cache);
     this.#liveLogs = new LiveLogs(ports.logStreams, clock, logger);
     this.#executor = new LocalExecutor(
       blobs,
