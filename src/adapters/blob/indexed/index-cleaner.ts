@@ -27,6 +27,8 @@ export interface IndexCleanerDependencies {
   isNeeded(digest: Digest): boolean;
 }
 
+/** From this part of the high watermark on each upload asks the index how much there is. */
+const NEAR_HIGH = 0.95;
 /** Blobs that are evicted together; between two batches the totals are read anew, so that replicas share the work. */
 const BATCH = 256;
 /** Blobs that are removed from the store at once. */
@@ -106,6 +108,8 @@ export class IndexCleaner {
     const { clock } = this.#dependencies;
     const { maximum } = this.#options;
     for (const began = clock.monotonic(); ; ) {
+      // Others may have filled it: near the watermark what this process has heard is not enough.
+      if (isAbove(this.#index.knownTotals, this.#levelOf(NEAR_HIGH))) await this.#index.totals(signal);
       await this.#untilBelowHigh();
       if (!isAbove(this.#index.knownTotals, maximum)) return true;
       // Others may have made room that this process has not heard of.
@@ -137,7 +141,7 @@ export class IndexCleaner {
       const removed = await this.#evict(batch, signal);
       for (const each of removed) evicted(each);
       count += removed.length;
-      if (!this.#isHigh(this.#index.knownTotals)) this.#wake();
+      if (!isAbove(this.#index.knownTotals, this.#high)) this.#wake();
       fruitless = removed.length === 0 ? fruitless + 1 : 0;
     }
     return count;
@@ -227,7 +231,8 @@ export class IndexCleaner {
 
   /** Resolves once no more than the high watermark is there, or cleaning has come to its end for now. */
   async #untilBelowHigh(): Promise<void> {
-    if (this.#stop.signal.aborted || !this.#isHigh(this.#index.knownTotals)) return;
+    // What is being evicted is still there: it counts until it is gone.
+    if (this.#stop.signal.aborted || !isAbove(this.#index.knownTotals, this.#high)) return;
     this.consider();
     if (this.#running === undefined) return;
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -279,12 +284,19 @@ export class IndexCleaner {
     }
   }
 
+  /** Whether more must be evicted than is already on its way. */
   #isHigh(totals: BlobIndexTotals): boolean {
+    return isAbove(withoutEvicting(totals), this.#high);
+  }
+
+  get #high(): StoreLevel {
+    return this.#levelOf(1);
+  }
+
+  /** @param part of the high watermark. */
+  #levelOf(part: number): StoreLevel {
     const { maximum, highWatermark } = this.#options;
-    return isAbove(withoutEvicting(totals), {
-      bytes: maximum.bytes * highWatermark,
-      blobs: maximum.blobs * highWatermark,
-    });
+    return { bytes: maximum.bytes * highWatermark * part, blobs: maximum.blobs * highWatermark * part };
   }
 }
 
