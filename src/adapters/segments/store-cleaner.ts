@@ -210,7 +210,8 @@ export class StoreCleaner {
       const id = index.find(record.header.key);
       if (id < 0 || index.segmentOf(id) !== segment.number || index.offsetOf(id) !== record.place) return;
       if (index.lastUseOf(id) > youngest || dependencies.isPinned?.(record.header.key) === true) return;
-      dependencies.onEvicted?.(1, this.#state.forget(id));
+      const bytes = this.#state.forget(id);
+      dependencies.onEvicted?.(1, bytes);
     });
   }
 
