@@ -18,22 +18,30 @@ export interface Program {
   stderr(): string;
   /** Signals the process that was started, and no other of its group. */
   kill(signal: NodeJS.Signals): void;
+  /** Signals the whole group, as a Ctrl-C on a terminal does. */
+  killGroup(signal: NodeJS.Signals): void;
 }
 
 /** Starts `./warren ARGS`. */
 export function startProgram(args: readonly string[], env: Readonly<Record<string, string>> = {}): Program {
-  return start(LAUNCHER, args, env);
+  return startCommand(LAUNCHER, args, { env });
 }
 
 /** Starts the compiled program past its launcher, which has built it before, with arguments of node's own. */
 export function startCompiled(nodeArgs: readonly string[], args: readonly string[]): Program {
-  return start(process.execPath, [...nodeArgs, COMPILED, ...args], {});
+  return startCommand(process.execPath, [...nodeArgs, COMPILED, ...args]);
 }
 
-function start(command: string, args: readonly string[], env: Readonly<Record<string, string>>): Program {
+/** Starts any other program in the same way. `env` is added to the environment of the tests. */
+export function startCommand(
+  command: string,
+  args: readonly string[],
+  options: { readonly env?: Readonly<Record<string, string>>; readonly cwd?: string } = {},
+): Program {
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...options.env },
+    cwd: options.cwd,
     detached: true,
   });
   let stdout = '';
@@ -54,6 +62,9 @@ function start(command: string, args: readonly string[], env: Readonly<Record<st
     stderr: () => stderr,
     kill: (signal) => {
       child.kill(signal);
+    },
+    killGroup: (signal) => {
+      process.kill(-(child.pid ?? Number.NaN), signal);
     },
   };
 }
