@@ -43,3 +43,22 @@ test('the clients of a job whose bot was lost hear of it though the broker is aw
   expect(client.stageNames.slice(-2)).toEqual(['EXECUTING', 'QUEUED']);
   client.disconnect();
 });
+
+test('a client that joins a job while the last other one leaves is not forgotten', async () => {
+  const action = await grid.uploadAction();
+  const leaving = grid.execute(action);
+  await grid.settle();
+  const submit = grid.jobs.submit.bind(grid.jobs);
+  vi.spyOn(grid.jobs, 'submit').mockImplementation(async (submission, signal) => {
+    const submitted = await submit(submission, signal);
+    leaving.disconnect();
+    await grid.settle();
+    return submitted;
+  });
+  const staying = grid.execute(action);
+  await grid.settle();
+  // Longer than an abandoned job goes on, and less than it takes until watches are refreshed.
+  await grid.clock.advance(8_000);
+  expect(staying.stageNames).toEqual(['QUEUED']);
+  staying.disconnect();
+});

@@ -66,8 +66,12 @@ export class Submitting {
     const watch = hub.open(submitted.job.id);
     try {
       watch.feed(submitted.job);
-      // A job that others already know may have changed before its watch was open.
-      if (submitted.joined) watch.feed((await jobs.get(submitted.job.id, signal)) ?? submitted.job);
+      // A job that others already know may have changed before its watch was open, or have lost its watch here with the
+      // last of them: its end is said after the submission, but before this.
+      if (submitted.joined) {
+        const again = await jobs.apply(submitted.job.id, { type: 'watch', watch: watching }, signal);
+        watch.feed(again?.job ?? submitted.job);
+      }
       await effects.run(submitted.job.id, submitted).catch((cause: unknown) => {
         // The job stands, and its offer is owed: it waits for the carrier as it would for a bot.
         if (!(cause instanceof CarrierAwayError)) throw cause;
