@@ -6,7 +6,7 @@ import { MemoryBlobIndex } from '../adapters/blob-index/memory/memory-blob-index
 import { RedisBlobIndex } from '../adapters/blob-index/redis/redis-blob-index.ts';
 import { redisConnectionOptions } from '../adapters/state/redis/redis-configuration.ts';
 import { RedisConnection } from '../adapters/state/redis/redis-connection.ts';
-import type { Clock } from '../lib/clock.ts';
+import { type Clock, SteadyClock } from '../lib/clock.ts';
 import type { IdGenerator, Random } from '../lib/ids.ts';
 import type { Logger } from '../lib/log.ts';
 import type { BlobBackend } from '../ports/blob-backend.ts';
@@ -90,7 +90,8 @@ async function openBlobIndex(
 ): Promise<{ readonly index: BlobIndex; close(): Promise<void> }> {
   const times = { lease: configuration.leaseSeconds * 1_000, resolution: configuration.useResolutionSeconds * 1_000 };
   if (configuration.kind === 'memory') {
-    return { index: new MemoryBlobIndex({ ...times, clock, seed: random() * 2 ** 32 }), close: async () => {} };
+    const index = new MemoryBlobIndex({ ...times, clock: new SteadyClock(clock), seed: random() * 2 ** 32 });
+    return { index, close: async () => {} };
   }
   const connection = new RedisConnection({
     ...(await redisConnectionOptions(configuration)),

@@ -14,7 +14,7 @@ import { RedisLogStreamStore } from '../adapters/state/redis/redis-log-stream-st
 import { RedisWorkQueueRegistry } from '../adapters/state/redis/redis-work-queue-registry.ts';
 import type { ReplicaConfiguration } from '../config/replica-configuration.ts';
 import type { SchedulingConfiguration } from '../config/scheduling-schema.ts';
-import type { Clock } from '../lib/clock.ts';
+import { type Clock, SteadyClock } from '../lib/clock.ts';
 import type { IdGenerator, Random } from '../lib/ids.ts';
 import type { Service } from '../lib/lifecycle.ts';
 import type { Logger } from '../lib/log.ts';
@@ -93,9 +93,10 @@ async function layFoundation(
   const { clock, random, logger } = dependencies;
   const limits = logStreamLimits(configuration.logStreams);
   if (redis === undefined || rabbitmq === undefined) {
+    const steady = new SteadyClock(clock);
     return {
-      jobs: new InProcessJobStore({ clock }),
-      sessions: new InProcessBotSessionStore({ clock }),
+      jobs: new InProcessJobStore({ clock: steady }),
+      sessions: new InProcessBotSessionStore({ clock: steady }),
       broker: new InProcessBroker(),
       logStreams: new InProcessLogStreamStore(clock, limits),
       services: [],

@@ -1,6 +1,6 @@
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { backoffDelay } from './backoff.ts';
-import { sleep } from './clock.ts';
+import { SteadyClock, SystemClock, sleep } from './clock.ts';
 import { FakeClock } from './fake-clock.ts';
 
 describe('FakeClock', () => {
@@ -65,5 +65,50 @@ describe('backoffDelay', () => {
 
   test('jitter only shortens', () => {
     expect(backoffDelay(1, () => 1, { initial: 100, jitter: 0.3 })).toBe(70);
+  });
+});
+
+describe('SystemClock', () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  test('tells the time of day that the host has, also after it was set or has slept', () => {
+    const clock = new SystemClock();
+    const hour = 3_600_000;
+    for (const hours of [5, -2]) {
+      const [before, elapsed] = [clock.now(), clock.monotonic()];
+      const hostTime = Date.now();
+      vi.spyOn(Date, 'now').mockImplementation(() => hostTime + hours * hour);
+      const [jump, passed] = [clock.now() - before, clock.monotonic() - elapsed];
+      vi.restoreAllMocks();
+      expect(Math.abs(jump - hours * hour)).toBeLessThan(passed + 50);
+      expect(passed).toBeLessThan(hour);
+    }
+  });
+
+  test('tells fractions of a millisecond, and never less than before while nobody sets the host', () => {
+    const clock = new SystemClock();
+    const times = Array.from({ length: 1_000 }, () => clock.now());
+    expect(times.every((each, i) => each >= (times[i - 1] ?? 0))).toBe(true);
+    expect(times.some((each) => !Number.isInteger(each))).toBe(true);
+  });
+});
+
+describe('SteadyClock', () => {
+  test('begins with the time of day, and knows no jump', async () => {
+    const clock = new FakeClock(1_000);
+    const steady = new SteadyClock(clock);
+    clock.setWallClock(1_000_000);
+    await clock.advance(20);
+    expect([steady.now(), steady.monotonic()]).toEqual([1_020, 20]);
+  });
+
+  test('has the timers of the other', async () => {
+    const clock = new FakeClock(0);
+    let fired = 0;
+    const steady = new SteadyClock(clock);
+    steady.setTimer(10, () => (fired += 1));
+    steady.setTimer(10, () => (fired += 1)).cancel();
+    await clock.advance(10);
+    expect(fired).toBe(1);
   });
 });

@@ -22,10 +22,20 @@ export interface Clock {
 /** Node cuts longer delays to one millisecond; longer waits are made of several timers. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
+/** By how much elapsed time and the host's clock may disagree before the host's counts, in milliseconds. */
+const LARGEST_DRIFT_MS = 5;
+
 /** The host's clock. */
 export class SystemClock implements Clock {
+  /** What the time of day was when elapsed time began. */
+  #origin = performance.timeOrigin;
+
+  /** Elapsed time has the fraction, but stands still while the machine sleeps, and does not hear of a clock that is set. */
   now(): number {
-    return performance.timeOrigin + performance.now();
+    const elapsed = performance.now();
+    const hostTime = Date.now();
+    if (Math.abs(hostTime - (this.#origin + elapsed)) > LARGEST_DRIFT_MS) this.#origin = hostTime - elapsed;
+    return this.#origin + elapsed;
   }
 
   monotonic(): number {
@@ -41,6 +51,34 @@ export class SystemClock implements Clock {
     };
     arm(milliseconds);
     return { cancel: () => clearTimeout(handle) };
+  }
+}
+
+/**
+ * A clock that tells the time of day without a jump: it asks for it once, and goes on with elapsed time.
+ *
+ * For what one process keeps by deadline and nobody else sees: a host whose clock is set, or that has slept, must not
+ * take all that is under way for lost.
+ */
+export class SteadyClock implements Clock {
+  readonly #clock: Clock;
+  readonly #origin: number;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#origin = clock.now() - clock.monotonic();
+  }
+
+  now(): number {
+    return this.#origin + this.#clock.monotonic();
+  }
+
+  monotonic(): number {
+    return this.#clock.monotonic();
+  }
+
+  setTimer(milliseconds: number, callback: () => void): Timer {
+    return this.#clock.setTimer(milliseconds, callback);
   }
 }
 
