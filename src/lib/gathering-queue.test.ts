@@ -84,3 +84,24 @@ test('an item whose signal is aborted before its turn is left out', async () => 
   expect(await outcomes).toMatchObject([{ reason: 'enough' }, { value: 4 }]);
   expect(groups).toEqual([[2]]);
 });
+
+test('a caller that goes while the weight is found out takes nobody with it', async () => {
+  const asked: AbortSignal[] = [];
+  const queue = new GatheringQueue<number, number>({
+    weigh: (item) => item,
+    maxWeight: (signal) => {
+      asked.push(signal);
+      if (asked.length > 1) return Promise.resolve(10);
+      return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+    },
+    maxCount: 4,
+    maxConcurrent: 1,
+    process: double,
+  });
+  const going = new AbortController();
+  const [first, second] = [queue.add(1, going.signal), queue.add(2, never)];
+  await expect.poll(() => asked.length).toBe(1);
+  going.abort(new Error('gone'));
+  await expect(first).rejects.toThrow('gone');
+  await expect(second).resolves.toBe(4);
+});

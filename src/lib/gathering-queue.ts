@@ -59,10 +59,10 @@ export class GatheringQueue<Item, Result> {
   async #run(): Promise<void> {
     this.#running += 1;
     let group: Array<Waiting<Item, Result>> = [];
+    const first = this.#waiting.find((each) => !each.signal.aborted);
     const link = linkSignals();
     const forget: Array<() => void> = [];
     try {
-      const first = this.#waiting.find((each) => !each.signal.aborted);
       const maxWeight = first === undefined ? 0 : await this.#options.maxWeight(first.signal);
       group = this.#take(maxWeight);
       let live = group.length;
@@ -77,6 +77,8 @@ export class GatheringQueue<Item, Result> {
       if (this.#waiting.length > 0) this.#schedule();
       if (group.length > 0) await this.#options.process(group, link.signal);
     } catch (reason) {
+      // Whoever asked for the weight has gone, and that is no answer for the others: one of them asks anew.
+      if (group.length === 0 && first?.signal.aborted === true) return;
       if (group.length === 0) group = this.#waiting.splice(0);
       for (const each of group) each.reject(reason);
     } finally {
