@@ -137,4 +137,26 @@ describe('LogStreamNames', () => {
     await names.stop();
     expect(clock.pendingTimers).toBe(0);
   });
+
+  test('stopped while it asks for the secret it asks no more', async () => {
+    let answer = (_secret: string) => {};
+    let asked = 0;
+    const slow = replica({
+      shareSecret: (proposal) => {
+        asked += 1;
+        if (asked === 1) return Promise.resolve(proposal);
+        return new Promise((resolve) => {
+          answer = resolve;
+        });
+      },
+    });
+    await slow.start(signal);
+    await names.stop();
+    await clock.advance(30_000);
+    await slow.stop();
+    answer('late');
+    await clock.advance(60_000);
+    expect(asked).toBe(2);
+    expect(clock.pendingTimers).toBe(0);
+  });
 });

@@ -35,6 +35,7 @@ export class LogStreamNames implements Service {
   /** The one before: what was named by it goes on. */
   #formerSecret: string | undefined;
   #timer: Timer | undefined;
+  #stopped = false;
 
   constructor(options: LogStreamNamesOptions) {
     this.#options = options;
@@ -47,6 +48,7 @@ export class LogStreamNames implements Service {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     this.#timer?.cancel();
   }
 
@@ -84,6 +86,7 @@ export class LogStreamNames implements Service {
   }
 
   #arm(): void {
+    if (this.#stopped) return;
     this.#timer = this.#options.clock.setTimer(REFRESH_INTERVAL, () => {
       this.#refresh(this.#never)
         .catch((err: unknown) => this.#options.logger.debug({ err }, 'could not look after the secret of log streams'))
