@@ -111,11 +111,15 @@ class Reading<Value> {
   async #next(): Promise<Value> {
     const begun = this.#clock.monotonic();
     this.#freshUntil = Number.POSITIVE_INFINITY;
+    // A farm that can't be read gave no work: who looks wants to see it as soon as it is back.
+    let factor = 0;
     try {
-      return await this.#read();
+      const value = await this.#read();
+      factor = REST_FACTOR;
+      return value;
     } finally {
       const now = this.#clock.monotonic();
-      this.#freshUntil = now + Math.max(SHORTEST_REST, (now - begun) * REST_FACTOR);
+      this.#freshUntil = now + Math.max(SHORTEST_REST, (now - begun) * factor);
     }
   }
 }
