@@ -16,6 +16,12 @@ export class CleaningTally {
   }
 
   get report(): CleaningReport {
-    return { entries: this.#entries, bytes: this.#bytes, oldestUse: this.#oldestUse, newestUse: this.#newestUse };
+    return {
+      entries: this.#entries,
+      bytes: this.#bytes,
+      oldestUse: this.#oldestUse,
+      newestUse: this.#newestUse,
+      unfinishedUploads: 0,
+    };
   }
 }

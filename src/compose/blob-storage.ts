@@ -9,6 +9,7 @@ import { RedisBlobStore } from '../adapters/blob/redis/redis-blob-store.ts';
 import { RemoteBlobStore } from '../adapters/blob/remote/remote-blob-store.ts';
 import type { RemoteBlobStoreConfiguration } from '../adapters/blob/remote/remote-configuration.ts';
 import { S3BlobStore } from '../adapters/blob/s3/s3-blob-store.ts';
+import { UnfinishedUploads } from '../adapters/blob/s3/unfinished-uploads.ts';
 import { ShardedBlobStore } from '../adapters/blob/sharded-blob-store.ts';
 import { SizeSplitBlobStore } from '../adapters/blob/size-split-blob-store.ts';
 import { TieredBlobStore } from '../adapters/blob/tiered-blob-store.ts';
@@ -21,7 +22,7 @@ import type { IdGenerator, Random } from '../lib/ids.ts';
 import type { Logger } from '../lib/log.ts';
 import type { BlobBackend } from '../ports/blob-backend.ts';
 import type { BlobListing } from '../ports/blob-listing.ts';
-import type { MaintainedStore, StoreMaintenance } from '../ports/store-maintenance.ts';
+import type { MaintainedStore, StoreCleaning } from '../ports/store-maintenance.ts';
 import { openIndexedBlobs } from './indexed-blobs.ts';
 import { openRemoteServer } from './remote-server.ts';
 import { openRedis, openS3, redisEntries } from './shared-servers.ts';
@@ -93,7 +94,7 @@ export async function openBlobStore(
 interface OwnPart {
   readonly blobs: BlobBackend;
   readonly listing?: BlobListing | undefined;
-  readonly maintenance?: StoreMaintenance;
+  readonly maintenance?: StoreCleaning;
   readonly storedBytes?: () => number;
   readonly maximumBytes?: number;
   readonly close?: (force: AbortSignal) => Promise<void> | void;
@@ -129,8 +130,14 @@ async function assemble(
     case 's3': {
       const objects = await openS3(configuration);
       const store = new S3BlobStore(objects, configuration, logger);
+      const maximumAge = configuration.unfinishedUploadSeconds * 1_000;
+      const leftovers = new UnfinishedUploads(objects, { ...configuration, maximumAge }, dependencies);
+      const close = async () => {
+        await leftovers.close();
+        objects.close();
+      };
       // Bytes that have been on another machine are hashed before anybody gets them.
-      return { blobs: new VerifyingBlobStore(store, logger), listing: store, close: () => objects.close() };
+      return { blobs: new VerifyingBlobStore(store, logger), listing: store, maintenance: leftovers, close };
     }
     case 'remote':
       return openRemoteBlobs(configuration, dependencies);

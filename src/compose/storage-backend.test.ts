@@ -90,7 +90,7 @@ describe('the storage of instances', () => {
     expect(backend.storedBytes()).toBeLessThanOrEqual(101_000);
   });
 
-  test('names each store with an index by its place in the configuration', async () => {
+  test('names each store that can be looked after by its place in the configuration', async () => {
     const { maintained } = await open({
       instances: [{ name: 'shared' }, { name: 'apart', actionCache: disk('apart-results') }],
       blobs: {

@@ -14,6 +14,8 @@ export interface CleaningReport {
   /** When the entry of them that was used least recently was used, and when the last one, in milliseconds since the epoch. */
   readonly oldestUse: number | undefined;
   readonly newestUse: number | undefined;
+  /** Uploads that were dropped, or would be, since the process that began them is gone. */
+  readonly unfinishedUploads: number;
 }
 
 /**
@@ -41,17 +43,21 @@ export interface RebuildReport {
   readonly listed: boolean;
 }
 
-/** What an operator can do about a store that has an index, while it serves. */
-export interface StoreMaintenance {
-  usage(signal: AbortSignal): Promise<StoreUsage>;
-
+/** A store that something can be removed from while it serves. */
+export interface StoreCleaning {
   /**
-   * Evicts what was used least recently, down to the low watermark or to `targetBytes`. What is younger than the minimum
-   * age, or needed by an unfinished job, stays.
+   * Drops what dead processes have left half done. A store that has an index evicts what was used least recently, too,
+   * down to the low watermark or to `targetBytes`; what is younger than the minimum age, or needed by an unfinished job,
+   * stays.
    *
-   * @param dryRun to evict nothing and tell what would go now.
+   * @param dryRun to remove nothing and tell what would go now.
    */
   clean(targetBytes: number | undefined, dryRun: boolean, signal: AbortSignal): Promise<CleaningReport>;
+}
+
+/** What an operator can do about a store that has an index, while it serves. */
+export interface StoreMaintenance extends StoreCleaning {
+  usage(signal: AbortSignal): Promise<StoreUsage>;
 
   /** Holds index and store against each other, in both directions where the store can list what it has. */
   check(signal: AbortSignal): AsyncIterable<IndexDifference>;
@@ -64,5 +70,15 @@ export interface StoreMaintenance {
 export interface MaintainedStore {
   /** Where it is in the configuration, such as `blobs.fast`. */
   readonly path: string;
+  readonly maintenance: StoreCleaning | StoreMaintenance;
+}
+
+/** A store that has an index. */
+export interface IndexedStore extends MaintainedStore {
   readonly maintenance: StoreMaintenance;
+}
+
+/** Tells the stores that have an index from those that can only be cleaned. */
+export function hasIndex(store: MaintainedStore): store is IndexedStore {
+  return 'rebuild' in store.maintenance;
 }

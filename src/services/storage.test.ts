@@ -16,7 +16,7 @@ class FakeMaintenance implements StoreMaintenance {
   async clean(targetBytes: number | undefined, dryRun: boolean, signal: AbortSignal) {
     signal.throwIfAborted();
     this.calls.push(['clean', targetBytes, dryRun]);
-    return { entries: 2, bytes: 200, oldestUse: 1_000, newestUse: 2_500 };
+    return { entries: 2, bytes: 200, oldestUse: 1_000, newestUse: 2_500, unfinishedUploads: 0 };
   }
 
   async *check(signal: AbortSignal) {

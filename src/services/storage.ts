@@ -1,7 +1,7 @@
 import { invalidArgument, notFound, unavailable } from '../domain/status-error.ts';
 import { linkSignals } from '../lib/abort.ts';
 import type { CallContext } from '../ports/call-context.ts';
-import type { MaintainedStore } from '../ports/store-maintenance.ts';
+import { hasIndex, type IndexedStore, type MaintainedStore } from '../ports/store-maintenance.ts';
 import type {
   CheckIndexesRequest,
   CleanedStore,
@@ -28,7 +28,7 @@ export class Storage {
   /** @throws UNAVAILABLE when an index can't be asked. */
   async listStores(_request: ListStoresRequest, { signal }: CallContext): Promise<ListStoresResponse> {
     const stores = await Promise.all(
-      this.#stores.map(async ({ path, maintenance }) => {
+      this.#stores.filter(hasIndex).map(async ({ path, maintenance }) => {
         const { entries, bytes, maximumBytes, maximumEntries = 0 } = await maintenance.usage(signal);
         return {
           name: path,
@@ -49,7 +49,7 @@ export class Storage {
       throw invalidArgument('target_bytes', `is not negative, as ${targetBytes} is`);
     }
     const target = targetBytes === undefined ? undefined : Number(targetBytes);
-    for (const { path, maintenance } of this.#named(request.store)) {
+    for (const { path, maintenance } of named(this.#stores, request.store)) {
       const report = await whileServing(context, (signal) => maintenance.clean(target, dryRun, signal));
       yield {
         store: path,
@@ -57,6 +57,7 @@ export class Storage {
         bytes: BigInt(report.bytes),
         oldestUse: timestampOf(report.oldestUse),
         newestUse: timestampOf(report.newestUse),
+        unfinishedUploads: BigInt(report.unfinishedUploads),
       };
     }
   }
@@ -64,7 +65,7 @@ export class Storage {
   /** @throws NOT_FOUND; UNAVAILABLE when the server stops. */
   async *checkIndexes(request: CheckIndexesRequest, context: CallContext): AsyncGenerator<IndexDifference> {
     const { signal, draining } = context;
-    for (const { path, maintenance } of this.#named(request.store)) {
+    for (const { path, maintenance } of this.#indexed(request.store)) {
       using link = linkSignals(signal, draining);
       const differences = maintenance.check(link.signal)[Symbol.asyncIterator]();
       for (;;) {
@@ -77,7 +78,7 @@ export class Storage {
 
   /** @throws NOT_FOUND; UNAVAILABLE when the server stops. */
   async *rebuildIndexes(request: RebuildIndexesRequest, context: CallContext): AsyncGenerator<RebuiltIndex> {
-    for (const { path, maintenance } of this.#named(request.store)) {
+    for (const { path, maintenance } of this.#indexed(request.store)) {
       const report = await whileServing(context, (signal) => maintenance.rebuild(signal));
       yield {
         store: path,
@@ -90,13 +91,17 @@ export class Storage {
     }
   }
 
-  #named(name: string): readonly MaintainedStore[] {
-    if (name === '') return this.#stores;
-    const found = this.#stores.filter(({ path }) => path === name);
-    if (found.length > 0) return found;
-    const known = this.#stores.map(({ path }) => `'${path}'`).join(', ');
-    throw notFound(`no store with an index is called '${name}' here; there is ${known === '' ? 'none' : known}`);
+  #indexed(name: string): readonly IndexedStore[] {
+    return named(this.#stores.filter(hasIndex), name, ' with an index');
   }
+}
+
+function named<Store extends MaintainedStore>(stores: readonly Store[], name: string, what = ''): readonly Store[] {
+  if (name === '') return stores;
+  const found = stores.filter(({ path }) => path === name);
+  if (found.length > 0) return found;
+  const known = stores.map(({ path }) => `'${path}'`).join(', ');
+  throw notFound(`no store${what} is called '${name}' here; there is ${known === '' ? 'none' : known}`);
 }
 
 /** A long task ends when the caller goes, and when the replica drains: then with UNAVAILABLE. */

@@ -5,12 +5,14 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { S3ActionCacheStore } from '../../src/adapters/action-cache/s3/s3-action-cache-store.ts';
 import { S3BlobStore, type S3BlobStoreOptions } from '../../src/adapters/blob/s3/s3-blob-store.ts';
 import { s3BlobStoreSchema } from '../../src/adapters/blob/s3/s3-configuration.ts';
+import { UnfinishedUploads } from '../../src/adapters/blob/s3/unfinished-uploads.ts';
 import { VerifyingBlobStore } from '../../src/adapters/blob/verifying-blob-store.ts';
 import { bucketsOf } from '../../src/adapters/s3/bucket-template.ts';
 import { S3Objects } from '../../src/adapters/s3/s3-objects.ts';
 import { type Digest, digestOf } from '../../src/domain/digest.ts';
 import { DIGEST_FUNCTIONS } from '../../src/domain/digest-function.ts';
 import { StatusCode } from '../../src/domain/status-code.ts';
+import { FakeClock } from '../../src/lib/fake-clock.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { describeActionCacheStore } from '../../src/ports/action-cache-store.suite.ts';
 import { describeBlobStore, inChunks, someBytes } from '../../src/ports/blob-store.suite.ts';
@@ -167,6 +169,50 @@ describe('S3BlobStore', () => {
     await expect(store.openWriter(digest, signal)).rejects.toMatchObject({
       code: StatusCode.INVALID_ARGUMENT,
       message: expect.stringContaining(`${10_000 * PART_BYTES}`),
+    });
+  });
+
+  describe('uploads that nobody ends', () => {
+    const DAY = 86_400_000;
+
+    async function leaveUpload(keyPrefix: string) {
+      const { bucket, store } = await createStore({ keyPrefix });
+      const writer = await store.openWriter(largeDigest, signal);
+      for await (const chunk of inChunks(large.subarray(0, 2 * PART_BYTES), PART_BYTES)) await writer.append(chunk);
+      await expect.poll(() => server.unfinishedUploads(bucket), { timeout: 20_000 }).toHaveLength(1);
+      const clock = new FakeClock(Date.now());
+      const options = { bucket, keyPrefix, maximumAge: DAY };
+      const create = (changes: object = {}) =>
+        new UnfinishedUploads(objects, { ...options, ...changes }, { clock, logger: silentLogger, random: () => 0.5 });
+      return { bucket, clock, create, writer };
+    }
+
+    test('are dropped once they are old enough, by any number of replicas at once', async () => {
+      const { bucket, clock, create, writer } = await leaveUpload('warren/');
+      const [one, two, elsewhere] = [create(), create(), create({ keyPrefix: 'other/' })];
+      const dropped = async (uploads: UnfinishedUploads, dryRun = false) =>
+        (await uploads.clean(undefined, dryRun, signal)).unfinishedUploads;
+      expect(await dropped(one)).toBe(0);
+      clock.setWallClock(Date.now() + DAY + 60_000);
+      expect(await dropped(elsewhere)).toBe(0);
+      expect(await dropped(one, true)).toBe(1);
+      expect(await server.unfinishedUploads(bucket)).toHaveLength(1);
+      await Promise.all([dropped(one), dropped(two)]);
+      expect(await server.unfinishedUploads(bucket)).toEqual([]);
+      await writer.append(large.subarray(2 * PART_BYTES));
+      await expect(writer.commit()).rejects.toMatchObject({ code: StatusCode.UNAVAILABLE });
+      for (const each of [one, two, elsewhere]) await each.close();
+      expect(clock.pendingTimers).toBe(0);
+    });
+
+    test('are looked for in the background', async () => {
+      const { bucket, clock, create, writer } = await leaveUpload('');
+      clock.setWallClock(Date.now() + DAY + 60_000);
+      const uploads = create();
+      await clock.advance(600_000);
+      await expect.poll(() => server.unfinishedUploads(bucket), { timeout: 20_000 }).toEqual([]);
+      await uploads.close();
+      await writer.abandon();
     });
   });
 

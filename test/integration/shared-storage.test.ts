@@ -1,10 +1,14 @@
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { ByteStreamService, WriteRequest } from '../../src/proto/google/bytestream/bytestream.ts';
+import { commandLine } from '../support/command-line.ts';
 import { runConformance } from '../support/conformance-run.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { S3Server } from '../support/s3-server.ts';
 import { type RunningServer, startServe } from '../support/serve.ts';
+import { randomBlob, Tenant } from '../support/tenant.ts';
 import { removeFolder, temporaryFolder } from '../support/throwaway-process.ts';
+import { WireClient } from '../support/wire-client.ts';
 
 /**
  * Stores that replicas share, as `warren serve` runs them, under the storage cases of conformance: calls go round over all
@@ -107,4 +111,28 @@ it('two replicas over Redis alone keep them', { timeout: TIMEOUT }, async () => 
     uploads: { shared: inRedis('alone:') },
   });
   expect(await conform(addresses)).toBe('');
+});
+
+it('parts on S3 of an upload whose server was killed are dropped by `warren clean`', { timeout: TIMEOUT }, async () => {
+  const bucket = await s3.createBucket();
+  const store = { kind: 's3', ...s3.configuration(bucket), partBytes: 5 << 20, unfinishedUploadSeconds: 1 };
+  const [address = ''] = await serve(1, { blobs: store, actionCache: { kind: 'memory' } });
+  const tenant = new Tenant(new WireClient([address]), '');
+  const blob = randomBlob(20 << 20);
+  const upload = tenant.client.clientStream(ByteStreamService.write, { deadline: 60_000 });
+  const resourceName = tenant.writeName(blob.digest);
+  for (let offset = 0; offset < 12 << 20; offset += 1 << 20) {
+    const [writeOffset, data] = [BigInt(offset), blob.data.subarray(offset, offset + (1 << 20))];
+    await upload.write(WriteRequest.create({ resourceName, writeOffset, data }));
+  }
+  await expect.poll(() => s3.unfinishedUploads(bucket), { timeout: 60_000 }).toHaveLength(1);
+  await servers[0]?.kill();
+  tenant.client.close();
+  const clean = async () => {
+    const { exitCode, stdout } = await commandLine(address, 'clean', '--config', join(folder, 'replica-1.yaml'));
+    return { exitCode, uploads: /^blobs +0 +0 B +([0-9]+)/m.exec(stdout)?.[1] };
+  };
+  await expect.poll(clean, { timeout: 60_000 }).toEqual({ exitCode: 0, uploads: '1' });
+  expect(await s3.unfinishedUploads(bucket)).toEqual([]);
+  expect(await clean()).toEqual({ exitCode: 0, uploads: '0' });
 });

@@ -74,8 +74,8 @@ describe.each([
     const done = await warren('clean', ...target);
     expect(done.json()).toEqual([{ ...told, dryRun: false }]);
     const again = await warren('clean', '--to', '1M', ...where());
-    expect(again.stdout).toMatch(/^blobs +0 +0 B$/m);
-    expect(again.stdout).toMatch(/^actionCache +0 +0 B$/m);
+    expect(again.stdout).toMatch(/^blobs +0 +0 B +0$/m);
+    expect(again.stdout).toMatch(/^actionCache +0 +0 B +0$/m);
   });
 
   test('index check finds a file that is gone, and index rebuild mends the index', async () => {

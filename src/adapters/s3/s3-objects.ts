@@ -26,6 +26,14 @@ export interface ObjectBytes {
   readonly totalBytes: number;
 }
 
+/** An upload in parts that is neither completed nor dropped. */
+export interface UnfinishedUpload {
+  readonly key: string;
+  readonly uploadId: string;
+  /** Milliseconds since the epoch, on the server's clock. */
+  readonly begunAt: number;
+}
+
 export interface UploadedPart {
   readonly number: number;
   readonly etag: string;
@@ -171,7 +179,10 @@ export class S3Objects {
     return UploadId;
   }
 
-  /** @param number 1 to 10 000. All parts but the last must have at least 5 MiB. */
+  /**
+   * @param number 1 to 10 000. All parts but the last must have at least 5 MiB.
+   * @throws UNAVAILABLE where the upload was dropped meanwhile.
+   */
   async uploadPart(
     { bucket, key }: ObjectPlace,
     uploadId: string,
@@ -186,8 +197,9 @@ export class S3Objects {
       PartNumber: number,
       Body: bytes,
     });
-    const { ETag } = await this.#run(() => this.#client.send(command, { abortSignal: signal }), signal);
-    return { number, etag: ETag ?? '' };
+    const sent = await this.#unlessMissing(() => this.#client.send(command, { abortSignal: signal }), signal);
+    if (sent === undefined) throw unavailable('the upload to S3 was dropped before it was complete', RETRY_DELAY_MS);
+    return { number, etag: sent.ETag ?? '' };
   }
 
   /** Makes an object of its parts, and so visible. */
@@ -216,6 +228,27 @@ export class S3Objects {
   async abortUpload({ bucket, key }: ObjectPlace, uploadId: string, signal: AbortSignal): Promise<void> {
     const command = new this.#sdk.AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: uploadId });
     await this.#unlessMissing(() => this.#client.send(command, { abortSignal: signal }), signal);
+  }
+
+  /** The unfinished uploads of a bucket whose keys have a prefix. */
+  async *listUploads(bucket: string, prefix: string, signal: AbortSignal): AsyncGenerator<UnfinishedUpload> {
+    let next: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } | undefined = {};
+    while (next !== undefined) {
+      const command: S3Sdk.ListMultipartUploadsCommand = new this.#sdk.ListMultipartUploadsCommand({
+        Bucket: bucket,
+        Prefix: prefix,
+        MaxUploads: LISTED_AT_ONCE,
+        ...next,
+      });
+      const page = await this.#run(() => this.#client.send(command, { abortSignal: signal }), signal);
+      for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
+        if (Key !== undefined && UploadId !== undefined && Initiated !== undefined) {
+          yield { key: Key, uploadId: UploadId, begunAt: Initiated.getTime() };
+        }
+      }
+      const goesOn = page.IsTruncated === true && page.NextKeyMarker !== undefined && page.NextKeyMarker !== '';
+      next = goesOn ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker } : undefined;
+    }
   }
 
   async #run<T>(request: () => Promise<T>, signal: AbortSignal): Promise<T> {

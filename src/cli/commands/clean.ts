@@ -14,7 +14,7 @@ interface CleanOptions extends StoreOptions {
   readonly to?: number;
 }
 
-/** `warren clean`: evicts what was used least recently, or tells what would go. */
+/** `warren clean`: evicts what was used least recently and drops uploads that nobody will end, or tells what would go. */
 export function configureClean(command: Command, context: CommandContext): void {
   command
     .option('--dry-run', 'evict nothing, and tell what would go')
@@ -38,21 +38,22 @@ async function clean(options: CleanOptions, context: CommandContext): Promise<vo
       context.stdout,
       reports.map((report) => present(report, dryRun)),
     );
-  } else if (reports.length === 0) context.stderr.write('no store here has an index\n');
+  } else if (reports.length === 0) context.stderr.write('nothing here can be cleaned\n');
   else printLines(context.stdout, linesOf(reports, dryRun, context));
 }
 
-function present({ store, entries, bytes, oldestUse, newestUse }: OfStore<CleaningReport>, dryRun: boolean) {
-  return { store, dryRun, entries, bytes, oldestUse: timeText(oldestUse), newestUse: timeText(newestUse) };
+function present({ oldestUse, newestUse, ...report }: OfStore<CleaningReport>, dryRun: boolean) {
+  return { ...report, dryRun, oldestUse: timeText(oldestUse), newestUse: timeText(newestUse) };
 }
 
 function linesOf(reports: ReadonlyArray<OfStore<CleaningReport>>, dryRun: boolean, context: CommandContext): string[] {
   const style = styleFor(context.stdout, context.environment);
-  const header = ['STORE', dryRun ? 'WOULD GO' : 'GONE', 'SIZE', 'OLDEST USE', 'NEWEST USE'];
-  const rows = reports.map(({ store, entries, bytes, oldestUse, newestUse }) => [
+  const header = ['STORE', dryRun ? 'WOULD GO' : 'GONE', 'SIZE', 'UPLOADS', 'OLDEST USE', 'NEWEST USE'];
+  const rows = reports.map(({ store, entries, bytes, unfinishedUploads, oldestUse, newestUse }) => [
     store,
     String(entries),
     formatByteSize(bytes),
+    String(unfinishedUploads),
     timeText(oldestUse) ?? '',
     timeText(newestUse) ?? '',
   ]);

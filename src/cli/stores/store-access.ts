@@ -1,4 +1,11 @@
-import type { CleaningReport, IndexDifference, MaintainedStore, RebuildReport } from '../../ports/store-maintenance.ts';
+import {
+  type CleaningReport,
+  hasIndex,
+  type IndexDifference,
+  type IndexedStore,
+  type MaintainedStore,
+  type RebuildReport,
+} from '../../ports/store-maintenance.ts';
 import { StorageService } from '../../proto/warren/v1/storage.ts';
 import { timestampToMilliseconds } from '../../wire/time.ts';
 import { CommandFailure, ExitCode } from '../exit-codes.ts';
@@ -42,6 +49,7 @@ export class RemoteStoreAccess implements StoreAccess {
         bytes: Number(each.bytes),
         oldestUse: timestampToMilliseconds(each.oldestUse),
         newestUse: timestampToMilliseconds(each.newestUse),
+        unfinishedUploads: Number(each.unfinishedUploads),
       };
     }
   }
@@ -80,30 +88,34 @@ export class LocalStoreAccess implements StoreAccess {
     dryRun: boolean,
     signal: AbortSignal,
   ): AsyncGenerator<OfStore<CleaningReport>> {
-    for (const { path, maintenance } of this.#named(store)) {
+    for (const { path, maintenance } of named(this.#stores, store)) {
       yield { store: path, ...(await maintenance.clean(targetBytes, dryRun, signal)) };
     }
   }
 
   async *check(store: string, signal: AbortSignal): AsyncGenerator<OfStore<IndexDifference>> {
-    for (const { path, maintenance } of this.#named(store)) {
+    for (const { path, maintenance } of this.#indexed(store)) {
       for await (const difference of maintenance.check(signal)) yield { store: path, ...difference };
     }
   }
 
   async *rebuild(store: string, signal: AbortSignal): AsyncGenerator<OfStore<RebuildReport>> {
-    for (const { path, maintenance } of this.#named(store)) {
+    for (const { path, maintenance } of this.#indexed(store)) {
       yield { store: path, ...(await maintenance.rebuild(signal)) };
     }
   }
 
-  #named(name: string): readonly MaintainedStore[] {
-    const found = this.#stores.filter(({ path }) => name === '' || path === name);
-    if (name === '' || found.length > 0) return found;
-    const known = this.#stores.map(({ path }) => path).join(', ');
-    throw new CommandFailure(
-      ExitCode.FAILURE,
-      `no store with an index is called '${name}'; there is ${known === '' ? 'none' : known}`,
-    );
+  #indexed(name: string): readonly IndexedStore[] {
+    return named(this.#stores.filter(hasIndex), name, ' with an index');
   }
+}
+
+function named<Store extends MaintainedStore>(stores: readonly Store[], name: string, what = ''): readonly Store[] {
+  const found = stores.filter(({ path }) => name === '' || path === name);
+  if (name === '' || found.length > 0) return found;
+  const known = stores.map(({ path }) => path).join(', ');
+  throw new CommandFailure(
+    ExitCode.FAILURE,
+    `no store${what} is called '${name}'; there is ${known === '' ? 'none' : known}`,
+  );
 }

@@ -100,7 +100,7 @@ export class S3BlobWriter implements BlobWriter {
     } catch (cause) {
       logger.warn(
         { blob: digestKey(this.digest), err: cause },
-        "parts of a broken-off upload stay on S3; the bucket's rule for incomplete uploads will remove them",
+        'parts of a broken-off upload stay on S3 until they are old enough to be dropped',
       );
     }
   }

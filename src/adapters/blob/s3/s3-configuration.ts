@@ -26,6 +26,14 @@ export const s3BlobStoreSchema = z
         'Parts of one blob that are under way at once; default 2. Each upload and each read of a large blob holds up to one ' +
           'part more in memory.',
       ),
+    unfinishedUploadSeconds: z
+      .number()
+      .gt(0)
+      .default(86_400)
+      .describe(
+        'An upload in parts that has not ended after so long is dropped with all its parts, since the server that began it ' +
+          'must have died; default a day. Must be longer than any upload takes. Each server looks about once in an hour.',
+      ),
   })
   .check(checkS3Server)
   .meta({

@@ -49,6 +49,7 @@ export interface CleanedStore {
   bytes: bigint;
   oldestUse?: Timestamp | undefined;
   newestUse?: Timestamp | undefined;
+  unfinishedUploads: bigint;
 }
 
 export interface CheckIndexesRequest {
@@ -376,7 +377,7 @@ export const CleanStoresRequest: MessageFns<CleanStoresRequest> = {
 };
 
 function createBaseCleanedStore(): CleanedStore {
-  return { store: "", entries: 0n, bytes: 0n, oldestUse: undefined, newestUse: undefined };
+  return { store: "", entries: 0n, bytes: 0n, oldestUse: undefined, newestUse: undefined, unfinishedUploads: 0n };
 }
 
 export const CleanedStore: MessageFns<CleanedStore> = {
@@ -401,6 +402,12 @@ export const CleanedStore: MessageFns<CleanedStore> = {
     }
     if (message.newestUse !== undefined) {
       Timestamp.encode(message.newestUse, writer.uint32(42).fork()).join();
+    }
+    if (message.unfinishedUploads !== 0n) {
+      if (BigInt.asIntN(64, message.unfinishedUploads) !== message.unfinishedUploads) {
+        throw new globalThis.Error("value provided for field message.unfinishedUploads of type int64 too large");
+      }
+      writer.uint32(48).int64(message.unfinishedUploads);
     }
     return writer;
   },
@@ -458,6 +465,14 @@ export const CleanedStore: MessageFns<CleanedStore> = {
             message.newestUse = Timestamp.decode(reader, reader.uint32());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.unfinishedUploads = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -484,6 +499,9 @@ export const CleanedStore: MessageFns<CleanedStore> = {
     message.newestUse = (object.newestUse !== undefined && object.newestUse !== null)
       ? Timestamp.fromPartial(object.newestUse)
       : undefined;
+    message.unfinishedUploads = (object.unfinishedUploads !== undefined && object.unfinishedUploads !== null)
+      ? BigInt(object.unfinishedUploads)
+      : 0n;
     return message;
   },
 };
