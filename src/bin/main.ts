@@ -12,6 +12,9 @@ const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 // The AWS SDK, where a store uses it, would print a notice about versions of Node into the log.
 process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
 
+// Deprecations in libraries are for us and not for users: grpc-js names addresses to TLS as if they were host names.
+process.noDeprecation = true;
+
 const clock = new SystemClock();
 const stop = new AbortController();
 const force = new AbortController();

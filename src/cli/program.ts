@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { ConfigurationError } from '../config/configuration-error.ts';
 import { StatusCode, statusCodeName } from '../domain/status-code.ts';
 import { StatusError } from '../domain/status-error.ts';
+import { TlsFilesError } from '../lib/tls-files.ts';
 import { VERSION } from '../lib/version.ts';
 import type { CommandContext, ConfigureCommand } from './command-context.ts';
 import { CommandFailure, ExitCode } from './exit-codes.ts';
@@ -139,7 +140,7 @@ function report(thrown: unknown, context: CommandContext): number {
     if (thrown.message !== '') context.stderr.write(`warren: ${thrown.message}\n`);
     return thrown.exitCode;
   }
-  if (thrown instanceof ConfigurationError) {
+  if (thrown instanceof ConfigurationError || thrown instanceof TlsFilesError) {
     context.stderr.write(`warren: ${thrown.message}\n`);
     return ExitCode.USAGE;
   }

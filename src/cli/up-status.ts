@@ -22,17 +22,23 @@ function storageOf(grid: EmbeddedGrid): string {
 }
 
 /** How to use the grid: endpoint, and flags that can be pasted. */
-export function usage({ port, consolePort }: Pick<EmbeddedGrid, 'port' | 'consolePort'>, instance: string): string {
-  const endpoint = `grpc://127.0.0.1:${port}`;
+export function usage(
+  { port, consolePort, isEncrypted }: Pick<EmbeddedGrid, 'port' | 'consolePort' | 'isEncrypted'>,
+  instance: string,
+): string {
+  const endpoint = `${isEncrypted ? 'grpcs' : 'grpc'}://127.0.0.1:${port}`;
   const bazelInstance = instance === '' ? '' : ` --remote_instance_name=${instance}`;
   const reccInstance = instance === '' ? '' : ` RECC_INSTANCE=${instance}`;
+  const recc = `  RECC:   RECC_SERVER=127.0.0.1:${port} RECC_FORCE_REMOTE=1${reccInstance} recc /usr/bin/gcc -c hello.c -o hello.o\n`;
   return `
 Warren is up at ${endpoint}
 
   Bazel:  bazel build --remote_executor=${endpoint}${bazelInstance} //...
-  RECC:   RECC_SERVER=127.0.0.1:${port} RECC_FORCE_REMOTE=1${reccInstance} recc /usr/bin/gcc -c hello.c -o hello.o
-  Cache alone, actions run by Bazel:  --remote_cache=${endpoint}
-${consolePort === undefined ? '' : `  Console, in a browser:  http://127.0.0.1:${consolePort}\n`}
+${isEncrypted ? '' : recc}  Cache alone, actions run by Bazel:  --remote_cache=${endpoint}
+${isEncrypted ? ENCRYPTED : ''}${consolePort === undefined ? '' : `  Console, in a browser:  http://127.0.0.1:${consolePort}\n`}
 Ctrl-C stops it and lets running actions finish; a second Ctrl-C stops it at once.
 `;
 }
+
+const ENCRYPTED =
+  "  It speaks TLS: --tls_certificate=FILE names the authority to trust, the host must be a name of the server's certificate.\n";

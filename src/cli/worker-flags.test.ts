@@ -15,9 +15,11 @@ describe('flags of a worker', () => {
       parse(
         ...'--remote grpc://h:1 --instance main --slots 3 --directory /d --cache-size 1G'.split(' '),
         ...'--sandbox none --network --property a=1 --property a=2=3 --bot-id b'.split(' '),
+        ...'--tls-authorities a.pem --tls-certificate c.pem --tls-private-key k.pem'.split(' '),
       ),
     ).toEqual({
       remote: 'grpc://h:1',
+      tls: { authoritiesFile: 'a.pem', certificateFile: 'c.pem', privateKeyFile: 'k.pem' },
       instance: 'main',
       slots: 3,
       directory: '/d',

@@ -4,9 +4,10 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseByteSize } from '../lib/byte-size.ts';
 import type { CommandContext } from './command-context.ts';
 import { integerIn } from './integer-argument.ts';
+import { addTlsFlags, type TlsFlags, tlsSettingsOfFlags } from './tls-flags.ts';
 
 /** The settings of a worker that have a flag; the configuration file knows more. */
-export interface WorkerFlags {
+export interface WorkerFlags extends TlsFlags {
   readonly remote?: string;
   readonly instance?: string;
   readonly slots?: number;
@@ -40,13 +41,16 @@ export function addWorkerFlags(command: Command): void {
       ),
     )
     .option('--bot-id <id>', 'names the bot (default: host name and folder)');
+  addTlsFlags(command, 'configuration');
 }
 
 /** What the flags say, as the configuration file would. */
 export function settingsOfFlags(flags: WorkerFlags): Record<string, unknown> {
   const { remote, instance, slots, directory, cacheSize, sandbox, network, property, botId } = flags;
+  const tls = tlsSettingsOfFlags(flags);
   const settings = {
     remote,
+    tls: Object.keys(tls).length === 0 ? undefined : tls,
     instance,
     slots,
     directory: directory === undefined ? undefined : resolve(directory),

@@ -3,7 +3,8 @@ import type { WorkerConfiguration } from '../config/worker-schema.ts';
 import { type Service, ServiceGroup } from '../lib/lifecycle.ts';
 import type { JobCounts } from '../ports/job-store.ts';
 import { Activity } from './activity.ts';
-import { composeReplica, type ReplicaDependencies } from './replica.ts';
+import { composeReplica, type Replica, type ReplicaDependencies } from './replica.ts';
+import { PrivateSocket } from './server-tls.ts';
 import { type ProgramCommand, WorkerProcess } from './worker-process.ts';
 
 /** The embedded grid, ready to be started. */
@@ -12,6 +13,8 @@ export interface EmbeddedGrid extends Service {
   readonly port: number;
   /** Where its console listens, once started; undefined where there is none. */
   readonly consolePort: number | undefined;
+  /** Whether clients must speak TLS. */
+  readonly isEncrypted: boolean;
   readonly activity: Activity;
   storedBytes(): number;
   readonly maximumBytes: number;
@@ -35,10 +38,23 @@ export async function composeEmbeddedGrid(
   const { clock, logger } = dependencies;
   const activity = new Activity();
   const { worker, ...replicaConfiguration } = configuration;
-  const replica = await composeReplica(replicaConfiguration, { ...dependencies, observer: activity }, signal);
+  const isEncrypted = configuration.server.tls !== undefined;
+  const socket = isEncrypted && worker.slots > 0 ? new PrivateSocket() : undefined;
+  let replica: Replica;
+  try {
+    const ofReplica = { ...dependencies, observer: activity, privateSocket: socket?.path };
+    replica = await composeReplica(replicaConfiguration, ofReplica, signal);
+  } catch (cause) {
+    socket?.remove();
+    throw cause;
+  }
   const workerConfiguration = (): WorkerConfiguration => ({
     ...worker,
-    remote: `grpc://${hostToReach(configuration.server.listen)}:${replica.port}`,
+    hiddenFolders: [...worker.hiddenFolders, ...(socket === undefined ? [] : [socket.folder])],
+    remote:
+      socket === undefined
+        ? `grpc://${hostToReach(configuration.server.listen)}:${replica.port}`
+        : `unix:${socket.path}`,
     drainSeconds: configuration.server.drainSeconds,
   });
   const services: Service[] = [replica];
@@ -52,10 +68,18 @@ export async function composeEmbeddedGrid(
       } catch (cause) {
         // The storage is open from composition on, whether the replica has started or not.
         await replica.stop(AbortSignal.abort());
+        socket?.remove();
         throw cause;
       }
     },
-    stop: (force) => group.stop(force),
+    async stop(force) {
+      try {
+        await group.stop(force);
+      } finally {
+        socket?.remove();
+      }
+    },
+    isEncrypted,
     get port() {
       return replica.port;
     },

@@ -1,14 +1,15 @@
 import { parseEndpoint } from '../adapters/grpc-client/endpoint.ts';
-import { GrpcChannel, type TlsOptions } from '../adapters/grpc-client/grpc-channel.ts';
+import { GrpcChannel } from '../adapters/grpc-client/grpc-channel.ts';
 import type { RemoteServerConfiguration } from '../adapters/grpc-client/remote-server-configuration.ts';
 import { ConfigurationError } from '../config/configuration-error.ts';
 import type { Clock } from '../lib/clock.ts';
+import { readTlsFiles } from '../lib/tls-files.ts';
 import { readConfiguredFile } from './read-configured-file.ts';
 
 /**
  * A channel to the server that a configuration names; connects with the first call.
  *
- * @throws ConfigurationError when a file that it names can't be read or holds no token.
+ * @throws TlsFilesError; ConfigurationError when the file of the token can't be read or holds none.
  */
 export async function openRemoteServer(configuration: RemoteServerConfiguration, clock: Clock): Promise<GrpcChannel> {
   const { endpoint, connections, tokenFile } = configuration;
@@ -17,18 +18,9 @@ export async function openRemoteServer(configuration: RemoteServerConfiguration,
     endpoint: parseEndpoint(endpoint, 'endpoint'),
     clock,
     connections,
-    tls: await readTls(configuration.tls ?? {}),
+    tls: await readTlsFiles(configuration.tls ?? {}),
     ...(bearerToken === undefined ? {} : { bearerToken }),
   });
-}
-
-async function readTls(files: NonNullable<RemoteServerConfiguration['tls']>): Promise<TlsOptions> {
-  const { authoritiesFile, certificateFile, keyFile } = files;
-  return {
-    ...(authoritiesFile === undefined ? {} : { rootCertificates: await readConfiguredFile(authoritiesFile) }),
-    ...(certificateFile === undefined ? {} : { clientCertificate: await readConfiguredFile(certificateFile) }),
-    ...(keyFile === undefined ? {} : { clientKey: await readConfiguredFile(keyFile) }),
-  };
 }
 
 async function readToken(file: string): Promise<string> {

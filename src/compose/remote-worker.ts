@@ -10,6 +10,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { IdGenerator, Random } from '../lib/ids.ts';
 import type { Service } from '../lib/lifecycle.ts';
 import type { Logger } from '../lib/log.ts';
+import { readTlsFiles } from '../lib/tls-files.ts';
 import { DEFAULT_EXECUTION_LIMITS } from '../worker/worker.ts';
 import { composeWorker, type WorkerSettings } from './worker.ts';
 
@@ -26,7 +27,8 @@ export interface RemoteWorkerDependencies {
 /**
  * A worker with its connection to the server that its configuration names.
  *
- * @throws FAILED_PRECONDITION when the sandbox that was demanded does not work here; INVALID_ARGUMENT for a bad address.
+ * @throws FAILED_PRECONDITION when the sandbox that was demanded does not work here; INVALID_ARGUMENT for a bad address;
+ * TlsFilesError.
  */
 export async function composeRemoteWorker(
   configuration: WorkerConfiguration,
@@ -34,7 +36,11 @@ export async function composeRemoteWorker(
   signal: AbortSignal,
 ): Promise<Service> {
   const { clock, ids, random } = dependencies;
-  const channel = new GrpcChannel({ endpoint: parseEndpoint(configuration.remote), clock });
+  const channel = new GrpcChannel({
+    endpoint: parseEndpoint(configuration.remote),
+    clock,
+    tls: await readTlsFiles(configuration.tls ?? {}),
+  });
   const blobs = new RemoteBlobStore({
     channel,
     instanceName: configuration.instance,

@@ -24,6 +24,7 @@ import type { MetricsExchange } from './metrics-exchange.ts';
 import { combineObservers, type ReplicaObserver } from './replica-observer.ts';
 import { composeScheduling } from './scheduling.ts';
 import { servicesOfRoles } from './served-services.ts';
+import { openServerCertificates } from './server-tls.ts';
 import { openStorageBackend } from './storage-backend.ts';
 
 /** What of the process a replica stands on. */
@@ -33,6 +34,8 @@ export interface ReplicaDependencies {
   readonly random: Random;
   readonly logger: Logger;
   readonly observer: ReplicaObserver;
+  /** Path of a Unix socket to listen on, too, for a worker on this machine. Defaults to none. */
+  readonly privateSocket?: string | undefined;
   /** Where several processes share the port. */
   readonly metricsExchange?: MetricsExchange | undefined;
 }
@@ -56,7 +59,8 @@ const DRAIN_RETRY_DELAY_MS = 100;
  * Builds the object graph of one replica, and opens its storage. It listens once it is started; stop it even where the
  * start failed.
  *
- * @throws DirectoryLockedError when another process has one of its folders.
+ * @throws DirectoryLockedError when another process has one of its folders; ConfigurationError and TlsFilesError for
+ * files that it names.
  */
 export async function composeReplica(
   configuration: ReplicaConfiguration,
@@ -68,6 +72,8 @@ export async function composeReplica(
   const observer = metrics === undefined ? dependencies.observer : combineObservers([dependencies.observer, metrics]);
   // What it prints to the console, past any log, is in the errors that it gives us, too.
   setLogVerbosity(logVerbosity.NONE);
+  // First: what can't be read keeps nothing else open.
+  const certificates = await openServerCertificates(configuration.server, clock, logger);
   const storage = await openStorageBackend(configuration, dependencies, observer, signal);
   const { instances, assets, maintained } = storage;
   const scheduling = await composeScheduling(configuration, dependencies, observer);
@@ -88,7 +94,16 @@ export async function composeReplica(
   });
   const names = served.map(({ name }) => name);
   const health = new Health(names);
-  const server = new RpcServer(serverOptions(configuration.server), clock, logger, observer);
+  const server = new RpcServer(
+    {
+      ...serverOptions(configuration.server),
+      credentials: certificates?.credentials,
+      privateSocket: dependencies.privateSocket,
+    },
+    clock,
+    logger,
+    observer,
+  );
   for (const each of served) each.register(server);
   server.register(HealthService, health);
   addReflection(server, [...names, 'grpc.health.v1.Health'], logger);
@@ -113,6 +128,7 @@ export async function composeReplica(
     ...redeliveryOf(configuration, { instances, scheduler, clock, logger }),
     ...(assets?.services ?? []),
     logStreamNames,
+    ...(certificates === undefined ? [] : [certificates]),
     server,
     { name: 'health', start: async () => health.serve(), stop: async () => health.drain() },
   ]);

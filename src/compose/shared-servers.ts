@@ -6,12 +6,12 @@ import { RedisEntries } from '../adapters/state/redis/redis-entries.ts';
 import type { RedisPurpose } from '../adapters/state/redis/server-check.ts';
 import type { IdGenerator, Random } from '../lib/ids.ts';
 import type { Logger } from '../lib/log.ts';
-import { readConfiguredFile } from './read-configured-file.ts';
+import { readTlsFiles } from '../lib/tls-files.ts';
 
-/** Requests to the S3 server of a configuration. @throws ConfigurationError when its certificates can't be read. */
+/** Requests to the S3 server of a configuration. @throws TlsFilesError. */
 export async function openS3(configuration: S3ServerConfiguration): Promise<S3Objects> {
-  const file = configuration.tls?.authoritiesFile;
-  return S3Objects.open(configuration, file === undefined ? undefined : await readConfiguredFile(file));
+  const { authorities } = await readTlsFiles(configuration.tls ?? {});
+  return S3Objects.open(configuration, authorities);
 }
 
 /** What a connection to Redis stands on. */

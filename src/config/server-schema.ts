@@ -10,6 +10,36 @@ export const serverSchema = z
       .regex(/^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/, 'must be HOST:PORT, such as 127.0.0.1:50051 or [::]:50051')
       .default('127.0.0.1:50051')
       .describe('Host and port to listen on; default 127.0.0.1:50051. Port 0 takes a free one, which is logged.'),
+    tls: z
+      .strictObject({
+        certificateFile: z
+          .string()
+          .min(1)
+          .describe('PEM file with the certificate of this server, then those between it and its authority. Needed.'),
+        privateKeyFile: z
+          .string()
+          .min(1)
+          .describe('PEM file with the private key of that certificate, without a passphrase. Needed.'),
+        clientAuthoritiesFile: z
+          .string()
+          .min(1)
+          .optional()
+          .describe(
+            'PEM file with the authorities of which one must have signed the certificate of each client; others are not ' +
+              'let in. Default none: clients need no certificate.',
+          ),
+        rereadSeconds: z
+          .number()
+          .min(0.1)
+          .max(86_400)
+          .default(60)
+          .describe(
+            'How often the files are read again, in seconds; default 60. What is renewed is used for new connections; ' +
+              'what is broken is logged, and what was read before is kept.',
+          ),
+      })
+      .optional()
+      .describe('Encrypts what clients and bots send; default not. Then they say grpcs:// where they said grpc://.'),
     maxReceiveMessageBytes: z
       .int()
       .min(64 * 1024)

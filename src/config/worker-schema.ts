@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { checkRemoteServer, remoteServerShape } from '../adapters/grpc-client/remote-server-configuration.ts';
 
 /** How a worker runs actions. */
 export const workerShape = {
@@ -72,14 +73,17 @@ export const workerShape = {
 };
 
 /** A worker on its own, beside the server that it works for. */
-export const workerSchema = z.strictObject({
-  ...workerShape,
-  remote: z.string().min(1).describe('The server, such as grpc://127.0.0.1:50051 or grpcs://build.example:443.'),
-  drainSeconds: z
-    .number()
-    .min(0)
-    .default(30)
-    .describe('How long a stop waits for running actions before it ends them, in seconds; default 30.'),
-});
+export const workerSchema = z
+  .strictObject({
+    ...workerShape,
+    remote: remoteServerShape.endpoint,
+    tls: remoteServerShape.tls,
+    drainSeconds: z
+      .number()
+      .min(0)
+      .default(30)
+      .describe('How long a stop waits for running actions before it ends them, in seconds; default 30.'),
+  })
+  .check(({ value, issues }) => checkRemoteServer({ value: { endpoint: value.remote, tls: value.tls }, issues }));
 
 export type WorkerConfiguration = z.output<typeof workerSchema>;

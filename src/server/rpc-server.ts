@@ -38,7 +38,12 @@ export interface RpcServerOptions {
    * Undefined for never.
    */
   readonly maxConnectionAgeMilliseconds?: number | undefined;
+  /** How connections to `address` are encrypted. Defaults to not at all. */
   readonly credentials?: ServerCredentials | undefined;
+  /**
+   * Path of a Unix socket to listen on, too, without encryption. Its folder decides who may connect. Defaults to none.
+   */
+  readonly privateSocket?: string | undefined;
   /** How soon a caller that was turned away by the drain should come again, in milliseconds. */
   readonly retryDelayMilliseconds: number;
 }
@@ -117,13 +122,20 @@ export class RpcServer implements Service {
   /** @throws AddressInUseError. */
   async start(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const { address, credentials = ServerCredentials.createInsecure() } = this.#options;
+    const plain = ServerCredentials.createInsecure();
+    const { address, credentials = plain, privateSocket } = this.#options;
+    // First: who waits for the port finds the socket, too.
+    if (privateSocket !== undefined) await this.#listen(`unix:${privateSocket}`, plain);
+    this.#port = await this.#listen(address, credentials);
+  }
+
+  #listen(address: string, credentials: ServerCredentials): Promise<number> {
     const bound = new Deferred<number>();
     this.#server.bindAsync(address, credentials, (error, port) => {
       if (error === null) bound.resolve(port);
       else bound.reject(new AddressInUseError(address, error));
     });
-    this.#port = await bound.promise;
+    return bound.promise;
   }
 
   async stop(force: AbortSignal): Promise<void> {

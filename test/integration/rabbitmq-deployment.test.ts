@@ -11,6 +11,7 @@ import { StatusCode } from '../../src/domain/status-code.ts';
 import { unavailable } from '../../src/domain/status-error.ts';
 import { SystemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/log.ts';
+import { readTlsFiles } from '../../src/lib/tls-files.ts';
 import { type BrokerFixture, describeBroker } from '../../src/ports/broker.suite.ts';
 import { SelfSignedCertificate } from '../support/certificates.ts';
 import { DelayingProxy } from '../support/delaying-proxy.ts';
@@ -38,7 +39,7 @@ beforeAll(async () => {
   const paths: Readonly<Record<string, string>> = {
     '/etc/rabbitmq/authorities.pem': authority.certificateFile,
     '/etc/rabbitmq/certificate.pem': serverCertificate.certificateFile,
-    '/etc/rabbitmq/key.pem': serverCertificate.keyFile,
+    '/etc/rabbitmq/key.pem': serverCertificate.privateKeyFile,
     '/etc/rabbitmq/definitions.json': new URL('definitions.json', FOLDER).pathname,
   };
   const lines = (await readFile(new URL('rabbitmq.conf', FOLDER), 'utf8'))
@@ -167,19 +168,13 @@ describe("the operator's own topology", () => {
 });
 
 describe('an encrypted connection', () => {
-  const read = (file: string) => readFile(file, 'utf8');
-
   test('with a certificate of ours needs no password', async () => {
     const ours = await authority.issue('warren');
     await using farm = await startFarm({
       addresses: [{ host: 'localhost', port: tlsPort }],
       username: 'nobody',
       password: 'wrong',
-      tls: {
-        certificateAuthority: await read(serverCertificate.certificateFile),
-        certificate: await read(ours.certificateFile),
-        key: await read(ours.keyFile),
-      },
+      tls: await readTlsFiles({ authoritiesFile: serverCertificate.certificateFile, ...ours }),
     });
     expect(await works(farm)).toBe(true);
   });
@@ -187,7 +182,10 @@ describe('an encrypted connection', () => {
   test('goes by name and password too, under the name that the certificate bears', async () => {
     await using farm = await startFarm({
       addresses: [{ host: '127.0.0.1', port: tlsPort }],
-      tls: { certificateAuthority: await read(serverCertificate.certificateFile), serverName: 'localhost' },
+      tls: {
+        ...(await readTlsFiles({ authoritiesFile: serverCertificate.certificateFile })),
+        serverName: 'localhost',
+      },
     });
     expect(await works(farm)).toBe(true);
   });

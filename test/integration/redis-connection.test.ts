@@ -133,19 +133,17 @@ describe('a connection to Redis', () => {
 
   test('is encrypted, to a server whose certificate is known alone', async () => {
     await using certificate = await SelfSignedCertificate.create();
-    const { certificateFile, keyFile } = certificate;
+    const { certificateFile, privateKeyFile } = certificate;
     const tlsPort = await freePort();
     await using _server = await RedisServer.start({
       settings: {
         'tls-port': String(tlsPort),
         'tls-cert-file': certificateFile,
-        'tls-key-file': keyFile,
+        'tls-key-file': privateKeyFile,
         'tls-auth-clients': 'no',
       },
     });
-    const known = await redisConnectionOptions(
-      redisSchema.parse({ tls: { certificateAuthorityFile: certificateFile } }),
-    );
+    const known = await redisConnectionOptions(redisSchema.parse({ tls: { authoritiesFile: certificateFile } }));
     const connection = await connectToRedis(tlsPort, { tls: known.tls });
     expect(await createJobStore(connection).count(signal)).toEqual({ queued: 0, leased: 0, finished: 0 });
     await connection.stop();

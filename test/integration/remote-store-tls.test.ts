@@ -48,7 +48,7 @@ beforeAll(async () => {
     { findMissingBlobs: findMissing },
   );
   const pair = {
-    private_key: await readFile(of('server').keyFile),
+    private_key: await readFile(of('server').privateKeyFile),
     cert_chain: await readFile(of('server').certificateFile),
   };
   const credentials = ServerCredentials.createSsl(await readFile(of('client').certificateFile), [pair], true);
@@ -64,8 +64,8 @@ afterAll(async () => {
 
 /** Asks the server once, with the certificates of these names. */
 async function ask(trusted: Name, shown: Name | undefined): Promise<unknown> {
-  const { certificateFile, keyFile } = of(shown ?? 'client');
-  const identity = shown === undefined ? {} : { certificateFile, keyFile };
+  const { certificateFile, privateKeyFile } = of(shown ?? 'client');
+  const identity = shown === undefined ? {} : { certificateFile, privateKeyFile };
   const configuration = blobStoreSchema.parse({
     kind: 'remote',
     endpoint: `grpcs://localhost:${port}`,

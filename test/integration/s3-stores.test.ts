@@ -219,7 +219,7 @@ describe('S3BlobStore', () => {
   test('is reached over TLS by whoever knows the authority', async () => {
     await using certificate = await SelfSignedCertificate.create();
     const authority = await readFile(certificate.certificateFile);
-    const proxy = createServer({ cert: authority, key: await readFile(certificate.keyFile) }, (socket) => {
+    const proxy = createServer({ cert: authority, key: await readFile(certificate.privateKeyFile) }, (socket) => {
       const inner = connect(server.port, '127.0.0.1');
       for (const each of [socket, inner]) each.on('error', () => {});
       socket.pipe(inner).pipe(socket);

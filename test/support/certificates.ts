@@ -15,7 +15,7 @@ export class SelfSignedCertificate implements AsyncDisposable {
     return join(this.#folder, 'certificate.pem');
   }
 
-  get keyFile(): string {
+  get privateKeyFile(): string {
     return join(this.#folder, 'key.pem');
   }
 
@@ -23,21 +23,29 @@ export class SelfSignedCertificate implements AsyncDisposable {
     const certificate = new SelfSignedCertificate(await temporaryFolder('certificate'));
     const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
     const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
-    const files = ['-keyout', certificate.keyFile, '-out', certificate.certificateFile];
+    const files = ['-keyout', certificate.privateKeyFile, '-out', certificate.certificateFile];
     await promisify(execFile)('openssl', ['req', '-x509', ...curve, ...names, ...files]);
     return certificate;
   }
 
-  /** Makes a certificate for a client, signed by this one. */
-  async issue(commonName: string): Promise<{ readonly certificateFile: string; readonly keyFile: string }> {
+  /**
+   * Makes a certificate that is signed by this one.
+   *
+   * @param names further ones, as openssl wants them: `DNS:localhost,IP:127.0.0.1`.
+   */
+  async issue(
+    commonName: string,
+    names?: string,
+  ): Promise<{ readonly certificateFile: string; readonly privateKeyFile: string }> {
     const issued = {
       certificateFile: join(this.#folder, `${commonName}.pem`),
-      keyFile: join(this.#folder, `${commonName}-key.pem`),
+      privateKeyFile: join(this.#folder, `${commonName}-key.pem`),
     };
     const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-    const signer = ['-CA', this.certificateFile, '-CAkey', this.keyFile, '-subj', `/CN=${commonName}`];
+    const signer = ['-CA', this.certificateFile, '-CAkey', this.privateKeyFile, '-subj', `/CN=${commonName}`];
     const usage = ['-addext', 'basicConstraints=critical,CA:FALSE'];
-    const files = ['-keyout', issued.keyFile, '-out', issued.certificateFile];
+    if (names !== undefined) usage.push('-addext', `subjectAltName=${names}`);
+    const files = ['-keyout', issued.privateKeyFile, '-out', issued.certificateFile];
     await promisify(execFile)('openssl', ['req', '-x509', ...curve, ...signer, ...usage, ...files]);
     return issued;
   }

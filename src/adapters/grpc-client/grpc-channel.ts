@@ -11,24 +11,16 @@ import { StatusCode } from '../../domain/status-code.ts';
 import { StatusError } from '../../domain/status-error.ts';
 import { linkSignals, raceSignal } from '../../lib/abort.ts';
 import type { Clock } from '../../lib/clock.ts';
+import type { TlsContents } from '../../lib/tls-files.ts';
 import { encodeRequestMetadata, REQUEST_METADATA_HEADER } from '../../wire/request-metadata.ts';
 import { errorOfCall } from './call-status.ts';
 import type { Endpoint } from './endpoint.ts';
-
-/** Certificates, PEM encoded. */
-export interface TlsOptions {
-  /** The authorities that may have signed the server's certificate. Defaults to those that Node knows. */
-  readonly rootCertificates?: Uint8Array;
-  /** The client's own certificate, where the server asks for one; goes with `clientKey`. */
-  readonly clientCertificate?: Uint8Array;
-  readonly clientKey?: Uint8Array;
-}
 
 export interface GrpcChannelOptions {
   readonly endpoint: Endpoint;
   readonly clock: Clock;
   /** Used when the endpoint asks for TLS. */
-  readonly tls?: TlsOptions;
+  readonly tls?: TlsContents;
   /** Sent with each call as `authorization: Bearer <token>`. */
   readonly bearerToken?: string;
   /** Sent with each call that brings none of its own: which tool, which build. */
@@ -309,7 +301,7 @@ function createChannel(options: GrpcChannelOptions): Channel {
     'grpc.service_config_disable_resolution': 1,
   };
   const channelCredentials = endpoint.tls
-    ? credentials.createSsl(buffer(tls.rootCertificates), buffer(tls.clientKey), buffer(tls.clientCertificate))
+    ? credentials.createSsl(tls.authorities ?? null, tls.privateKey ?? null, tls.certificate ?? null)
     : credentials.createInsecure();
   return new Channel(endpoint.target, channelCredentials, channelOptions);
 }
@@ -320,10 +312,6 @@ function createRawCall(channel: Channel, path: string, deadline: number, endpoin
   } catch (cause) {
     throw new StatusError(StatusCode.UNAVAILABLE, `the channel to ${endpoint.displayName} is closed`, { cause });
   }
-}
-
-function buffer(bytes: Uint8Array | undefined): Buffer | null {
-  return bytes === undefined ? null : Buffer.from(bytes);
 }
 
 function decode<Response>(method: MethodDefinition<never, Response>, bytes: Buffer): Response {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { authoritiesFileSchema } from '../authorities-file-schema.ts';
+import { checkClientTls, clientTlsShape } from '../client-tls-schema.ts';
 import { parseEndpoint } from './endpoint.ts';
 
 /** What every store on another server is told: where that server is, and how it is convinced. */
@@ -16,26 +16,8 @@ export const remoteServerShape = {
     })
     .describe('The server: grpc://HOST:PORT, grpcs://HOST:PORT for TLS, or unix:PATH. Has no default.'),
   tls: z
-    .strictObject({
-      authoritiesFile: authoritiesFileSchema,
-      certificateFile: z
-        .string()
-        .min(1)
-        .optional()
-        .describe(
-          'PEM file with the certificate that is shown to the server; default none, which servers that ask for one refuse.',
-        ),
-      keyFile: z.string().min(1).optional().describe('PEM file with its key; default none. Goes with certificateFile.'),
-    })
-    .check((context) => {
-      const { certificateFile, keyFile } = context.value;
-      if ((certificateFile === undefined) === (keyFile === undefined)) return;
-      context.issues.push({
-        code: 'custom',
-        input: context.value,
-        message: 'certificateFile and keyFile go together',
-      });
-    })
+    .strictObject(clientTlsShape)
+    .check(checkClientTls)
     .optional()
     .describe(
       'Certificates; default what Node knows. Only with a grpcs endpoint: elsewhere they would protect nothing.',
@@ -62,7 +44,9 @@ export const remoteServerShape = {
 export interface RemoteServerConfiguration extends z.output<z.ZodObject<typeof remoteServerShape>> {}
 
 /** What holds between the settings of a remote server. */
-export function checkRemoteServer(context: z.core.ParsePayload<RemoteServerConfiguration>): void {
+export function checkRemoteServer(
+  context: z.core.ParsePayload<Pick<RemoteServerConfiguration, 'endpoint' | 'tls'>>,
+): void {
   const { endpoint, tls } = context.value;
   if (tls === undefined || isTls(endpoint)) return;
   context.issues.push({

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { authoritiesFileSchema } from '../authorities-file-schema.ts';
+import { authoritiesFileSchema } from '../client-tls-schema.ts';
 import { isBucketTemplate } from './bucket-template.ts';
 
 /** What every store on S3 is told: where its objects are, and how the server is convinced. */

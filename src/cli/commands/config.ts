@@ -2,10 +2,16 @@ import { availableParallelism } from 'node:os';
 import { type Command, Option } from 'commander';
 import { stringify } from 'yaml';
 import { z } from 'zod';
+import { checkServerTls } from '../../compose/server-tls.ts';
 import { defaultDataDirectory, embeddedConfiguration } from '../../config/embedded-configuration.ts';
 import { checkConfiguration, readConfigurationFile } from '../../config/load-configuration.ts';
-import { gridSchema, replicaSchema } from '../../config/replica-configuration.ts';
-import { workerSchema } from '../../config/worker-schema.ts';
+import {
+  type GridConfiguration,
+  gridSchema,
+  replicaSchema,
+  type ServeConfiguration,
+} from '../../config/replica-configuration.ts';
+import { type WorkerConfiguration, workerSchema } from '../../config/worker-schema.ts';
 import type { CommandContext } from '../command-context.ts';
 import { addExample } from '../example.ts';
 
@@ -34,7 +40,8 @@ export function configureConfig(command: Command, context: CommandContext): void
     );
   subcommand('check <file>', 'name every problem of a file', 'check /etc/warren.yaml').action(
     async (file: string, options: ConfigOptions) => {
-      await load(file, options, context);
+      const configuration = await load(file, options, context);
+      if ('server' in configuration) await checkServerTls(file, configuration.server);
       context.stdout.write(`${file} is right\n`);
     },
   );
@@ -54,7 +61,11 @@ export function configureConfig(command: Command, context: CommandContext): void
   addExample(command, 'warren config check /etc/warren.yaml');
 }
 
-async function load(file: string, options: ConfigOptions, { environment }: CommandContext): Promise<unknown> {
+async function load(
+  file: string,
+  options: ConfigOptions,
+  { environment }: CommandContext,
+): Promise<ServeConfiguration | WorkerConfiguration | GridConfiguration> {
   const value = await readConfigurationFile(file, { environment });
   if (options.for !== 'up') return checkConfiguration(file, value, SCHEMAS[options.for]);
   const dataDirectory = defaultDataDirectory(environment);

@@ -8,6 +8,7 @@ import { Deferred } from '../../../lib/deferred.ts';
 import type { Random } from '../../../lib/ids.ts';
 import type { Service } from '../../../lib/lifecycle.ts';
 import type { Logger } from '../../../lib/log.ts';
+import type { TlsContents } from '../../../lib/tls-files.ts';
 
 /** One address of the broker. */
 export interface BrokerAddress {
@@ -15,11 +16,8 @@ export interface BrokerAddress {
   readonly port: number;
 }
 
-/** Certificates, as PEM. */
-export interface BrokerTls {
-  readonly certificateAuthority?: string | undefined;
-  readonly certificate?: string | undefined;
-  readonly key?: string | undefined;
+/** Certificates, and whom to expect. */
+export interface BrokerTls extends TlsContents {
   /** The name that the server's certificate must bear. Defaults to the address's host. */
   readonly serverName?: string | undefined;
 }
@@ -198,8 +196,8 @@ export class BrokerConnection implements Service {
 function tlsOptions(tls: BrokerTls, host: string): object {
   return {
     servername: tls.serverName ?? host,
-    ...(tls.certificateAuthority === undefined ? {} : { ca: [tls.certificateAuthority] }),
-    ...(tls.certificate === undefined ? {} : { cert: tls.certificate, key: tls.key }),
+    ...(tls.authorities === undefined ? {} : { ca: [tls.authorities] }),
+    ...(tls.certificate === undefined ? {} : { cert: tls.certificate, key: tls.privateKey }),
     // With a certificate of ours the broker takes the user from it (the EXTERNAL mechanism).
     ...(tls.certificate === undefined ? {} : { credentials: credentials.external() }),
   };

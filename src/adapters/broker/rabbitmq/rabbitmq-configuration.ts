@@ -1,5 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { readTlsFiles } from '../../../lib/tls-files.ts';
+import { checkClientTls, clientTlsShape, serverNameSchema } from '../../client-tls-schema.ts';
 import type { BrokerConnectionOptions, BrokerTls } from './connection.ts';
 import type { WorkQueueOptions } from './topology.ts';
 
@@ -29,20 +30,13 @@ export const rabbitmqSchema = z
       .describe('Default guest, which RabbitMQ lets in from its own host alone.'),
     password: z.string().default('guest').describe('Best from the environment: ${RABBITMQ_PASSWORD}.'),
     tls: z
-      .strictObject({
-        certificateAuthorityFile: z.string().optional().describe("PEM file; default the system's authorities."),
-        certificateFile: z
-          .string()
-          .optional()
-          .describe('PEM file with a certificate of ours: the broker then takes the user from it (EXTERNAL).'),
-        keyFile: z.string().optional().describe('PEM file with the key of `certificateFile`.'),
-        serverName: z.string().optional().describe("The name in the broker's certificate; default the host."),
-      })
-      .refine(({ certificateFile, keyFile }) => (certificateFile === undefined) === (keyFile === undefined), {
-        message: 'certificateFile and keyFile go together',
-      })
+      .strictObject({ ...clientTlsShape, serverName: serverNameSchema })
+      .check(checkClientTls)
       .optional()
-      .describe('Encrypts the connection (amqps). Default: not encrypted.'),
+      .describe(
+        'Encrypts the connection (amqps); default: not encrypted. With a certificate of ours the broker takes the user ' +
+          'from it (EXTERNAL).',
+      ),
     heartbeatSeconds: z
       .int()
       .min(1)
@@ -104,7 +98,7 @@ export type RabbitmqConfiguration = z.output<typeof rabbitmqSchema>;
 /**
  * What a connection needs of the configuration, its certificates read.
  *
- * @throws when a file of `tls` can't be read.
+ * @throws TlsFilesError.
  */
 export async function brokerConnectionOptions(
   configuration: RabbitmqConfiguration,
@@ -132,12 +126,5 @@ export function workQueueOptions(configuration: RabbitmqConfiguration): WorkQueu
 const CONNECT_TIMEOUT_MS = 5_000;
 
 async function readTls(tls: RabbitmqConfiguration['tls']): Promise<BrokerTls | undefined> {
-  if (tls === undefined) return undefined;
-  const read = (file: string | undefined) => (file === undefined ? undefined : readFile(file, 'utf8'));
-  return {
-    certificateAuthority: await read(tls.certificateAuthorityFile),
-    certificate: await read(tls.certificateFile),
-    key: await read(tls.keyFile),
-    serverName: tls.serverName,
-  };
+  return tls === undefined ? undefined : { ...(await readTlsFiles(tls)), serverName: tls.serverName };
 }

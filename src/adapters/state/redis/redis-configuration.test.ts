@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { SelfSignedCertificate } from '../../../../test/support/certificates.ts';
 import { redisConnectionOptions, redisSchema } from './redis-configuration.ts';
 
 describe('the configuration of Redis', () => {
@@ -35,8 +36,9 @@ describe('the configuration of Redis', () => {
   });
 
   test('reads the files of certificates', async () => {
-    const configuration = redisSchema.parse({ tls: { certificateAuthorityFile: import.meta.filename } });
+    await using certificate = await SelfSignedCertificate.create();
+    const configuration = redisSchema.parse({ tls: { authoritiesFile: certificate.certificateFile } });
     const { tls } = await redisConnectionOptions(configuration);
-    expect(String(tls?.ca)).toContain('certificateAuthorityFile');
+    expect(String(tls?.ca)).toContain('BEGIN CERTIFICATE');
   });
 });

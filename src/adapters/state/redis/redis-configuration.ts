@@ -1,6 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import type { ConnectionOptions } from 'node:tls';
 import { z } from 'zod';
+import { readTlsFiles } from '../../../lib/tls-files.ts';
+import { checkClientTls, clientTlsShape, serverNameSchema } from '../../client-tls-schema.ts';
 import type { RedisAddress, RedisConnectionOptions } from './redis-connection.ts';
 
 const ADDRESS = /^(?:\[([0-9A-Fa-f:.]+)\]|([^\s:[\]]+))(?::([0-9]{1,5}))?$/;
@@ -41,20 +42,8 @@ export const redisServerShape = {
     .default('warren:')
     .describe('Begins every key; default `warren:`. Farms that share a Redis need different ones.'),
   tls: z
-    .strictObject({
-      certificateAuthorityFile: z
-        .string()
-        .min(1)
-        .optional()
-        .describe("PEM file of the authorities that may sign Redis' certificate; default those of Node.js."),
-      certificateFile: z.string().min(1).optional().describe('PEM file of our own certificate; default none.'),
-      keyFile: z.string().min(1).optional().describe('PEM file of its key; default none.'),
-      serverName: z
-        .string()
-        .min(1)
-        .optional()
-        .describe("The name that Redis' certificate must bear; default the address's host."),
-    })
+    .strictObject({ ...clientTlsShape, serverName: serverNameSchema })
+    .check(checkClientTls)
     .optional()
     .describe(
       'Encrypts the connection; default plain. `{}` is enough where the certificate is signed by a public authority.',
@@ -87,14 +76,11 @@ export interface RedisServerConfiguration extends z.output<z.ZodObject<typeof re
 
 /** What holds between the settings of a Redis. */
 export function checkRedisServer(context: z.core.ParsePayload<RedisServerConfiguration>): void {
-  const { mode, sentinelName, database, tls } = context.value;
+  const { mode, sentinelName, database } = context.value;
   const refuse = (path: string, message: string) =>
     context.issues.push({ code: 'custom', input: context.value, path: [path], message });
   if (mode === 'sentinel' && sentinelName === undefined) refuse('sentinelName', 'is needed in mode sentinel');
   if (mode === 'cluster' && database !== 0) refuse('database', 'must be 0 in mode cluster');
-  if ((tls?.certificateFile === undefined) !== (tls?.keyFile === undefined)) {
-    refuse('tls', 'certificateFile and keyFile go together');
-  }
 }
 
 /** Configuration of Redis. Example: `{ addresses: ["redis.example:6379"], password: "${REDIS_PASSWORD}" }`. */
@@ -134,7 +120,7 @@ export const redisSchema = z
 /**
  * What a connection needs of the configuration, its certificates read.
  *
- * @throws when a file of `tls` can't be read.
+ * @throws TlsFilesError.
  */
 export async function redisConnectionOptions(
   configuration: RedisServerConfiguration,
@@ -157,11 +143,12 @@ export async function redisConnectionOptions(
 
 async function readTls(tls: RedisServerConfiguration['tls']): Promise<ConnectionOptions | undefined> {
   if (tls === undefined) return undefined;
-  const { certificateAuthorityFile, certificateFile, keyFile, serverName } = tls;
+  const { authorities, certificate, privateKey } = await readTlsFiles(tls);
+  const { serverName } = tls;
   return {
-    ...(certificateAuthorityFile === undefined ? {} : { ca: await readFile(certificateAuthorityFile) }),
-    ...(certificateFile === undefined ? {} : { cert: await readFile(certificateFile) }),
-    ...(keyFile === undefined ? {} : { key: await readFile(keyFile) }),
+    ...(authorities === undefined ? {} : { ca: authorities }),
+    ...(certificate === undefined ? {} : { cert: certificate }),
+    ...(privateKey === undefined ? {} : { key: privateKey }),
     ...(serverName === undefined ? {} : { servername: serverName }),
   };
 }
