@@ -71,6 +71,13 @@ describe('FileCache', () => {
     expect(reads).toBe(1);
   });
 
+  it('keeps what one action needs, though it is more than the cache may hold', async () => {
+    open(4_096);
+    const digests = await Promise.all(Array.from({ length: 20 }, (_, i) => put(`content ${i}`)));
+    const held = await hold(...digests);
+    expect(digests.filter((digest) => !existsSync(pathOf(held, digest)))).toEqual([]);
+  });
+
   it('keeps an executable variant apart, made of the other one without another fetch', async () => {
     const digest = await put('x');
     await hold(digest);

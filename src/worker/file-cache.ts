@@ -55,6 +55,14 @@ export interface HeldFiles {
   readonly missing: readonly Digest[];
 }
 
+/** A file on its way into the cache. */
+interface Arrival {
+  readonly outcome: Promise<CachedFile>;
+  /** Who waits for it. From the moment in which it arrives they hold it. */
+  waiting: number;
+  arrived: CachedFile | undefined;
+}
+
 /** Equal for equal files: what keys of `HeldFiles.files` are. */
 export function fileKey({ digest, executable }: FileRequest): string {
   return executable ? `${digestKey(digest)}x` : digestKey(digest);
@@ -78,7 +86,7 @@ export class FileCache {
   readonly #logger: Logger;
   /** From the least to the most recently used. */
   readonly #files = new Map<string, CachedFile>();
-  readonly #arriving = new Map<string, Promise<CachedFile>>();
+  readonly #arriving = new Map<string, Arrival>();
   readonly #closed = new AbortController();
   #bytes = 0;
 
@@ -139,9 +147,7 @@ export class FileCache {
     try {
       await mapConcurrently(absent, CONCURRENT_FETCHES, signal, async ([key, request]) => {
         try {
-          const file = await raceSignal(this.#arrive(key, request), signal);
-          this.#use(key, file);
-          files.set(key, file);
+          files.set(key, await this.#arrive(key, request, signal));
         } catch (thrown) {
           if (!(thrown instanceof StatusError) || thrown.code !== StatusCode.NOT_FOUND) throw thrown;
           missing.push(request.digest);
@@ -260,27 +266,52 @@ export class FileCache {
     rmSync(file.path, { force: true });
   }
 
-  #arrive(key: string, request: FileRequest): Promise<CachedFile> {
-    const under = this.#arriving.get(key);
-    if (under !== undefined) return under;
-    const arriving = this.#bring(key, request).finally(() => this.#arriving.delete(key));
-    this.#arriving.set(key, arriving);
-    return arriving;
+  /** Brings a file and holds it for the caller: at once when it arrives, before anything can drop it again. */
+  async #arrive(key: string, request: FileRequest, signal: AbortSignal): Promise<CachedFile> {
+    let arrival = this.#arriving.get(key);
+    if (arrival === undefined) {
+      arrival = { outcome: this.#bring(key, request), waiting: 0, arrived: undefined };
+      this.#arriving.set(key, arrival);
+    }
+    arrival.waiting += 1;
+    try {
+      return await raceSignal(arrival.outcome, signal);
+    } catch (thrown) {
+      arrival.waiting -= 1;
+      if (arrival.arrived !== undefined) arrival.arrived.users -= 1;
+      throw thrown;
+    }
   }
 
   async #bring(key: string, request: FileRequest): Promise<CachedFile> {
-    const known = this.#files.get(key);
-    if (known !== undefined && (this.#looksUntouched(known) || (await this.#readAgain(known)))) return known;
+    // Whoever asks for it is entered as waiting by now.
+    await Promise.resolve();
     const path = this.#pathOf(request);
     try {
+      const known = this.#files.get(key);
+      if (known !== undefined && (this.#looksUntouched(known) || (await this.#readAgain(known)))) {
+        return this.#welcome(key, known);
+      }
       if (!(await this.#copyOtherVariant(request, path))) await this.#fetchMakingRoom(request, path);
-      const file = this.#add(key, request, path);
-      this.#evict(file);
-      return file;
+      return this.#welcome(key, this.#add(key, request, path));
     } catch (thrown) {
+      this.#arriving.delete(key);
       rmSync(path, { force: true });
       throw diskFailure(thrown, 'Failed to store an input');
     }
+  }
+
+  /** A file is there: those who wait for it hold it from this moment on. */
+  #welcome(key: string, file: CachedFile): CachedFile {
+    const arrival = this.#arriving.get(key);
+    if (arrival !== undefined) {
+      this.#arriving.delete(key);
+      arrival.arrived = file;
+      file.users += arrival.waiting;
+    }
+    if (this.#files.delete(key)) this.#files.set(key, file);
+    this.#evict();
+    return file;
   }
 
   async #copyOtherVariant(request: FileRequest, path: string): Promise<boolean> {
@@ -313,14 +344,14 @@ export class FileCache {
     return file;
   }
 
-  #evict(keep?: CachedFile): void {
-    this.#evictTo(this.#maxBytes, keep);
+  #evict(): void {
+    this.#evictTo(this.#maxBytes);
   }
 
-  #evictTo(maxBytes: number, keep?: CachedFile): void {
+  #evictTo(maxBytes: number): void {
     if (this.#bytes <= maxBytes) return;
     for (const file of this.#files.values()) {
-      if (file.users > 0 || file === keep) continue;
+      if (file.users > 0) continue;
       this.#drop(file);
       if (this.#bytes <= maxBytes) return;
     }
