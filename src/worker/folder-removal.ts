@@ -1,9 +1,11 @@
-import { chmodSync, lstatSync, readdirSync, rmdirSync, rmSync, unlinkSync } from 'node:fs';
+import { chmodSync, lstatSync, readdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Logger } from '../lib/log.ts';
 
 const MOST_SYNC_OPERATIONS = 1_000;
+/** Well below what the system takes, which is 4096. */
+const LONGEST_PATH_BYTES = 2_048;
+const SLASH = Buffer.from('/');
 
 /** Removes a tree, whatever an action did to it. Never throws: what can't be removed is logged. */
 export async function removeFolder(path: string, logger: Logger): Promise<void> {
@@ -12,8 +14,7 @@ export async function removeFolder(path: string, logger: Logger): Promise<void> 
     await rm(path, { recursive: true, force: true });
   } catch {
     try {
-      makeWritable(path);
-      rmSync(path, { recursive: true, force: true });
+      removeStubborn(path);
     } catch (thrown) {
       logger.warn({ err: thrown, path }, 'a work folder can not be removed; the next start tries again');
     }
@@ -63,12 +64,40 @@ function removeSmall(path: string, budget: { operations: number }): boolean {
   return true;
 }
 
-/** An action may take the worker's own permissions away from directories that it made. */
-function makeWritable(path: string): void {
-  const stats = lstatSync(path, { throwIfNoEntry: false });
-  if (stats === undefined || !stats.isDirectory()) return;
-  chmodSync(path, 0o700);
-  for (const entry of readdirSync(path, { withFileTypes: true })) {
-    if (entry.isDirectory()) makeWritable(join(path, entry.name));
+/**
+ * Removes a tree that resists: rights that an action took away come back, names need not be UTF-8, and what lies deeper
+ * than a path can reach is moved up beside the tree and removed from there.
+ */
+function removeStubborn(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return;
+  const trees: Buffer[] = [Buffer.from(path)];
+  for (let tree = trees.pop(); tree !== undefined; tree = trees.pop()) {
+    const visit = (directory: Buffer): void => {
+      chmodSync(directory, 0o700);
+      for (const name of readdirSync(directory, { encoding: 'buffer' })) {
+        const child = Buffer.concat([directory, SLASH, name]);
+        if (!lstatSync(child).isDirectory()) {
+          unlinkSync(child);
+        } else if (child.byteLength < LONGEST_PATH_BYTES) {
+          visit(child);
+        } else {
+          // A directory has to be writable itself to get another parent.
+          chmodSync(child, 0o700);
+          trees.push(moveUp(child, path));
+        }
+      }
+      rmdirSync(directory);
+    };
+    visit(tree);
+  }
+}
+
+/** Moves a directory beside another one. @returns where it is now. */
+function moveUp(directory: Buffer, beside: string): Buffer {
+  for (let i = 1; ; i++) {
+    const place = Buffer.from(`${beside}.${i}`);
+    if (lstatSync(place, { throwIfNoEntry: false }) !== undefined) continue;
+    renameSync(directory, place);
+    return place;
   }
 }
