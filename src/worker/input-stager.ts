@@ -3,9 +3,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Digest, digestKey, missingBlobSubject } from '../domain/digest.ts';
 import type { Directory, FileNode, NodeProperties, Tree } from '../domain/merkle-tree.ts';
 import { StatusCode } from '../domain/status-code.ts';
-import { StatusError } from '../domain/status-error.ts';
+import { invalidArgument, StatusError } from '../domain/status-error.ts';
 import type { DirectoryReader } from './directory-reader.ts';
-import { diskFailure } from './disk-failure.ts';
+import { diskFailure, systemCode } from './disk-failure.ts';
 import { type CachedFile, type FileCache, type FileRequest, fileKey, type HeldFiles } from './file-cache.ts';
 import type { WorkFolder } from './work-folders.ts';
 
@@ -47,6 +47,7 @@ export class InputStager {
       await this.#layOut(tree, folder, copies ? undefined : links, held, signal);
     } catch (thrown) {
       this.dispose({ links, held, plainDirectories: false });
+      if (systemCode(thrown) === 'ENAMETOOLONG') throw invalidArgument('input_root_digest', 'a path is too long');
       throw diskFailure(thrown, 'Failed to stage the inputs');
     }
     const plainDirectories = [tree.root, ...directories.values()].every(

@@ -14,7 +14,14 @@ import {
 import { join, posix } from 'node:path';
 import { createDigest, type Digest, digestKey, digestOf } from '../domain/digest.ts';
 import type { DigestFunction } from '../domain/digest-function.ts';
-import type { Directory, DirectoryNode, FileNode, NodeProperties, SymlinkNode } from '../domain/merkle-tree.ts';
+import {
+  DEFAULT_TREE_LIMITS,
+  type Directory,
+  type DirectoryNode,
+  type FileNode,
+  type NodeProperties,
+  type SymlinkNode,
+} from '../domain/merkle-tree.ts';
 import { StatusCode } from '../domain/status-code.ts';
 import { StatusError } from '../domain/status-error.ts';
 import { compareCodePoints } from '../lib/code-point-order.ts';
@@ -120,13 +127,17 @@ export class OutputCollector {
    */
   async collect(format: DirectoryFormat): Promise<CollectedOutputs> {
     const outputs: FoundOutput[] = [];
-    try {
-      for (const { path, kind } of this.#requested.paths) {
+    for (const { path, kind } of this.#requested.paths) {
+      try {
         const found = await this.#find(path, kind, format);
         if (found !== undefined) outputs.push(found);
+      } catch (thrown) {
+        const code = systemCode(thrown);
+        // Rights and depth are the action's own doing: another worker would find the same.
+        if (code === 'ENAMETOOLONG') throw refused(path, 'holds paths that are too long');
+        if (code === 'EACCES') throw refused(path, 'holds folders that can not be read');
+        throw diskFailure(thrown, 'Failed to collect the outputs');
       }
-    } catch (thrown) {
-      throw diskFailure(thrown, 'Failed to collect the outputs');
     }
     return { outputs, blobs: this.#blobs };
   }
@@ -146,7 +157,7 @@ export class OutputCollector {
     }
     if (stats.isDirectory()) {
       if (kind === 'file') throw wrongKind(path, 'a directory', 'a file');
-      const root = await this.#directory(place, path);
+      const root = await this.#directory(place, path, 1);
       return { kind: 'directory', path, ...this.#storeDirectory(root, format) };
     }
     if (kind === 'directory') throw wrongKind(path, 'no directory', 'a directory');
@@ -224,8 +235,11 @@ export class OutputCollector {
     return digest;
   }
 
-  async #directory(place: string, path: string): Promise<CollectedDirectory> {
+  async #directory(place: string, path: string, depth: number): Promise<CollectedDirectory> {
     this.#signal.throwIfAborted();
+    if (depth > DEFAULT_TREE_LIMITS.maxDepth) {
+      throw refused(path, `lies more than ${DEFAULT_TREE_LIMITS.maxDepth} directories deep, which servers refuse`);
+    }
     const files: FileNode[] = [];
     const directories: DirectoryNode[] = [];
     const symlinks: SymlinkNode[] = [];
@@ -238,7 +252,7 @@ export class OutputCollector {
       if (name.includes('\uFFFD')) throw refused(below, 'has a name that is not UTF-8');
       const childPlace = join(place, name);
       if (entry.isDirectory()) {
-        const child = await this.#directory(childPlace, below);
+        const child = await this.#directory(childPlace, below, depth + 1);
         children.push(child);
         directories.push({ name, digest: child.digest });
       } else if (entry.isSymbolicLink()) {

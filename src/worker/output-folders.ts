@@ -4,6 +4,9 @@ import { invalidArgument } from '../domain/status-error.ts';
 import type { RequestedOutputs } from './command-checks.ts';
 import { diskFailure, systemCode } from './disk-failure.ts';
 
+/** What the system says of a path at which there is nothing, whatever is done about it. */
+const LEADS_NOWHERE: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG']);
+
 /**
  * The working directory's real place, which may lie behind symlinks of the input tree but not outside of it.
  *
@@ -18,7 +21,7 @@ export function findWorkingDirectory(inputRoot: string, workingDirectory: string
     if (isBelow(real, inputRoot) && statSync(real).isDirectory()) return real;
   } catch (thrown) {
     const code = systemCode(thrown);
-    if (code !== 'ENOENT' && code !== 'ENOTDIR' && code !== 'ELOOP') throw diskFailure(thrown, 'Failed to look around');
+    if (!LEADS_NOWHERE.has(code ?? '')) throw diskFailure(thrown, 'Failed to look around');
   }
   throw invalidArgument(
     'command.working_directory',
@@ -29,7 +32,7 @@ export function findWorkingDirectory(inputRoot: string, workingDirectory: string
 /**
  * Makes the directories that lead up to outputs, as Command.output_paths asks.
  *
- * @throws INVALID_ARGUMENT when a path leads through a file, or through a symlink out of the input root.
+ * @throws INVALID_ARGUMENT when a path is too long, leads through a file, or through a symlink out of the input root.
  */
 export function makeOutputParents(inputRoot: string, workingDirectory: string, outputs: RequestedOutputs): void {
   const made = new Set<string>();
@@ -37,7 +40,12 @@ export function makeOutputParents(inputRoot: string, workingDirectory: string, o
     const parent = posix.dirname(path);
     if (path === '' || parent === '.' || made.has(parent)) continue;
     made.add(parent);
-    makeFolders(inputRoot, workingDirectory, parent, path);
+    try {
+      makeFolders(inputRoot, workingDirectory, parent, path);
+    } catch (thrown) {
+      if (systemCode(thrown) === 'ENAMETOOLONG') throw invalidArgument('command.output_paths', 'a path is too long');
+      throw diskFailure(thrown, 'Failed to make the folder of an output');
+    }
   }
 }
 
@@ -47,11 +55,7 @@ function makeFolders(inputRoot: string, workingDirectory: string, parent: string
     at = join(at, segment);
     const stats = lstatSync(at, { throwIfNoEntry: false });
     if (stats === undefined) {
-      try {
-        mkdirSync(at);
-      } catch (thrown) {
-        throw diskFailure(thrown, 'Failed to make the folder of an output');
-      }
+      mkdirSync(at);
     } else if (stats.isSymbolicLink()) {
       at = followInside(inputRoot, at, output);
     } else if (!stats.isDirectory()) {
