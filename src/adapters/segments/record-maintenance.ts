@@ -96,10 +96,10 @@ export class RecordMaintenance implements StoreMaintenance {
     let bytes = usedBytes - dead - target.bytes;
     let count = index.count - target.count;
     const key = newRecordKey();
-    const youngest = this.#state.youngestEvictable();
+    const isTooYoung = this.#state.youth();
     let looked = 0;
     for (let id = index.oldest(); id >= 0 && (bytes > 0 || count > 0); id = index.newerThan(id)) {
-      if (index.lastUseOf(id) > youngest) return;
+      if (isTooYoung(index.lastUseOf(id))) return;
       if (dependencies.isPinned?.(index.readKey(id, key)) !== true) {
         const own = this.#state.bytesOf(id);
         add(own, index.lastUseOf(id));

@@ -116,14 +116,14 @@ export class StoreCleaner {
   /** Evicts one batch, of about so many bytes and so many records. @returns whether anything could be evicted. */
   async #evict(bytes: number, count: number, heard?: Evicted): Promise<boolean> {
     const { index, dependencies } = this.#state;
-    const youngest = this.#state.youngestEvictable();
+    const isTooYoung = this.#state.youth();
     const files: RecordKey[] = [];
     let freed = 0;
     let evicted = 0;
     let looked = 0;
     for (let id = index.oldest(); id >= 0 && (freed < bytes || evicted < count) && evicted < BATCH; ) {
       const lastUse = index.lastUseOf(id);
-      if (lastUse > youngest) break;
+      if (isTooYoung(lastUse)) break;
       const next = index.newerThan(id);
       const key = index.readKey(id, newRecordKey());
       if (dependencies.isPinned?.(key) !== true) {
@@ -205,11 +205,11 @@ export class StoreCleaner {
   /** Evicts all of a segment that may be evicted. */
   async #evictFrom(segment: Segment): Promise<void> {
     const { index, dependencies } = this.#state;
-    const youngest = this.#state.youngestEvictable();
+    const isTooYoung = this.#state.youth();
     await scanSegment(segment, SEGMENT_HEADER_BYTES, segment.committedBytes, dependencies.certify, (record) => {
       const id = index.find(record.header.key);
       if (id < 0 || index.segmentOf(id) !== segment.number || index.offsetOf(id) !== record.place) return;
-      if (index.lastUseOf(id) > youngest || dependencies.isPinned?.(record.header.key) === true) return;
+      if (isTooYoung(index.lastUseOf(id)) || dependencies.isPinned?.(record.header.key) === true) return;
       const bytes = this.#state.forget(id);
       dependencies.onEvicted?.(1, bytes);
     });

@@ -83,9 +83,14 @@ export class StoreState {
     return Math.floor(this.dependencies.clock.now() / 1000);
   }
 
-  /** The latest use, in seconds, of what may be evicted. */
-  youngestEvictable(): number {
-    return (this.dependencies.clock.now() - this.options.minimumAgeMilliseconds) / 1000;
+  /**
+   * Tells of a time of use, in seconds, whether what was used then is too young to be evicted. One that lies far ahead
+   * is of a clock that has been set back since, and protects nothing: else nothing could be evicted for as long.
+   */
+  youth(): (lastUseSeconds: number) => boolean {
+    const now = this.dependencies.clock.now() / 1000;
+    const age = this.options.minimumAgeMilliseconds / 1000;
+    return (lastUseSeconds) => lastUseSeconds > now - age && lastUseSeconds < now + age;
   }
 
   /** Bytes on the disk of an entry. */

@@ -138,10 +138,10 @@ export class MemoryBlobIndex implements BlobIndex {
       this.#stored.sortByLastUse();
       this.#sorted = true;
     }
-    const latest = (this.#clock.now() - unusedFor) / 1_000;
+    const isTooYoung = this.#youth(unusedFor);
     for (let id = this.#stored.oldest(); id >= 0; ) {
       signal.throwIfAborted();
-      if (this.#stored.lastUseOf(id) > latest) return;
+      if (isTooYoung(this.#stored.lastUseOf(id))) return;
       const blob = this.#blobOf(id);
       const next = this.#stored.newerThan(id);
       if (!this.#isKept(blob.digest)) yield blob;
@@ -152,14 +152,14 @@ export class MemoryBlobIndex implements BlobIndex {
 
   async claim(digests: readonly Digest[], unusedFor: number | undefined, signal: AbortSignal): Promise<Digest[]> {
     signal.throwIfAborted();
-    const latest = unusedFor === undefined ? undefined : (this.#clock.now() - unusedFor) / 1_000;
+    const isTooYoung = unusedFor === undefined ? undefined : this.#youth(unusedFor);
     return digests.filter((digest) => {
       const id = this.#find(digest);
-      if (latest === undefined) {
+      if (isTooYoung === undefined) {
         if (id >= 0) this.#remove(digest);
         else if (!this.#reserved.delete(digestKey(digest))) return false;
       } else {
-        if (id < 0 || this.#stored.lastUseOf(id) > latest || this.#isKept(digest)) return false;
+        if (id < 0 || isTooYoung(this.#stored.lastUseOf(id)) || this.#isKept(digest)) return false;
         this.#remove(digest);
       }
       this.#addClaim(digest);
@@ -208,8 +208,16 @@ export class MemoryBlobIndex implements BlobIndex {
     const id = this.#find(digest);
     if (id < 0) return false;
     const now = Math.floor(this.#clock.now() / 1_000);
-    if ((now - this.#stored.lastUseOf(id)) * 1_000 >= this.resolution) this.#stored.touch(id, now);
+    // A use that lies ahead is of a clock that has been set back since.
+    if (Math.abs(now - this.#stored.lastUseOf(id)) * 1_000 >= this.resolution) this.#stored.touch(id, now);
     return true;
+  }
+
+  /** Tells whether what was used at a time, in seconds, was used within so many milliseconds; as a record store does. */
+  #youth(unusedFor: number): (lastUseSeconds: number) => boolean {
+    const now = this.#clock.now() / 1_000;
+    const age = unusedFor / 1_000;
+    return (lastUse) => lastUse > now - age && lastUse < now + age;
   }
 
   #find(digest: Digest): number {
