@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readCheckpoint, writeCheckpoint } from './checkpoint.ts';
+import { knownBytes, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import { RecordIndex } from './record-index.ts';
 import { digestRecordKey, newRecordKey } from './record-key.ts';
 import type { Segment } from './segment.ts';
@@ -31,7 +31,7 @@ describe('a checkpoint', () => {
     for (let i = 0; i < 5000; i++) {
       index.insert(digestRecordKey(i.toString(16).padStart(64, '0'), i, 1, newRecordKey()), 3, i, 1, i);
     }
-    await writeCheckpoint(directory, index, [segment]);
+    await writeCheckpoint(directory, index, knownBytes([segment]));
     whole = readFileSync(path);
   });
   afterAll(() => rmSync(directory, { recursive: true }));

@@ -27,13 +27,13 @@ const FILE_NAME = 'checkpoint';
 /** What a checkpoint tells of the segments: number to known bytes. */
 export type KnownBytes = ReadonlyMap<number, number>;
 
-/** Writes a checkpoint in place of the last one. @returns what it covers. */
-export async function writeCheckpoint(
-  directory: string,
-  index: RecordIndex,
-  segments: Iterable<Segment>,
-): Promise<KnownBytes> {
-  const known = new Map([...segments].map((each) => [each.number, each.committedBytes]));
+/** What a checkpoint may cover that begins now, once all of it is on the disk. */
+export function knownBytes(segments: Iterable<Segment>): KnownBytes {
+  return new Map([...segments].map((each) => [each.number, each.committedBytes]));
+}
+
+/** Writes a checkpoint in place of the last one. @param known what it covers; on the disk, and noted before the call. */
+export async function writeCheckpoint(directory: string, index: RecordIndex, known: KnownBytes): Promise<void> {
   const temporary = join(directory, `${FILE_NAME}.new`);
   const handle = await open(temporary, 'w');
   try {
@@ -55,7 +55,6 @@ export async function writeCheckpoint(
   await handle.close();
   await rename(temporary, join(directory, FILE_NAME));
   await syncDirectory(directory);
-  return known;
 }
 
 /**

@@ -106,6 +106,37 @@ describe('RecordStore', () => {
     );
   });
 
+  test('goes on in a new segment where the last is shorter than the checkpoint says', async () => {
+    const directory = newDirectory();
+    let store = await open(directory);
+    for (let n = 0; n < 5; n++) await store.put(key(n), value(n, 200));
+    await store.close();
+    // As a power cut can leave it.
+    const [last = ''] = segmentFiles(directory);
+    truncateSync(join(directory, last), 400);
+    store = await open(directory);
+    await store.put(key(5), value(5, 200));
+    const killed = newDirectory();
+    cpSync(directory, killed, { recursive: true });
+    await store.close();
+    const after = await open(killed);
+    expect((await after.get(key(5)))?.toString()).toBe(value(5, 200).toString());
+    await after.close();
+  });
+
+  test('evicts what was used last by a clock that has been set back since', async () => {
+    const clock = new FakeClock();
+    const now = clock.now();
+    const store = await open(newDirectory(), { maximumSizeBytes: 64 * 1024, minimumAgeMilliseconds: 60_000 }, clock);
+    clock.setWallClock(now + 365 * 24 * 3_600_000);
+    for (let n = 0; n < 20; n++) await store.put(key(n), value(n, 1000));
+    clock.setWallClock(now);
+    for (let n = 20; n < 60; n++) await store.put(key(n), value(n, 1000));
+    expect(await store.get(key(59))).toBeDefined();
+    expect(await store.get(key(0))).toBeUndefined();
+    await store.close();
+  });
+
   test('a damaged checkpoint costs time and nothing else', async () => {
     const directory = newDirectory();
     const before = await open(directory);

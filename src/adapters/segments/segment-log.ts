@@ -132,7 +132,12 @@ export class SegmentLog {
     if (this.#dirty && this.#handle !== undefined) {
       const { fd } = this.#handle;
       this.#dirty = false;
-      await syncData(fd);
+      try {
+        await syncData(fd);
+      } catch (cause) {
+        this.#dirty = true;
+        throw cause;
+      }
     }
   }
 

@@ -45,7 +45,9 @@ export async function recoverStore(state: StoreState, signal: AbortSignal): Prom
   state.index.sortByLastUse();
   const last = [...state.segments.values()].at(-1);
   const highest = Math.max(0, last?.number ?? 0, ...known.keys());
-  const active = last !== undefined && last.committedBytes < segmentBytes ? last : undefined;
+  // What is appended to a segment that has lost its end would lie where the checkpoint says that it knows all.
+  const isWhole = last !== undefined && last.committedBytes >= (known.get(last.number) ?? 0);
+  const active = isWhole && last.committedBytes < segmentBytes ? last : undefined;
   if (active !== undefined) active.sealed = false;
   return { known, nextNumber: highest + 1, active };
 }
