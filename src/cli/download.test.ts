@@ -67,6 +67,21 @@ test('a symlink in the place of a file is replaced, and what it leads to is left
   expect(await readFile(join(root, 'in/f'), 'utf8')).toBe('content');
 });
 
+test('a file may have as long a name as there can be', async () => {
+  const path = 'x'.repeat(255);
+  await fetch({ files: [{ path, digest, executable: false }] });
+  expect(await readdir(root)).toEqual([path]);
+});
+
+test('nothing is written through a symlink that an earlier download has left beside a file', async () => {
+  const outside = join(root, 'outside');
+  await writeFile(outside, 'precious');
+  const planted = `f.${digest.hash.slice(0, 8)}.warren-part`;
+  await fetch({ symlinks: [{ path: planted, target: outside }] });
+  await fetch({ files: [{ path: 'f', digest, executable: false }] });
+  expect(await readFile(outside, 'utf8')).toBe('precious');
+});
+
 test('nothing is written through a symlink in the place of a folder', async () => {
   const outside = await mkdtemp(join(tmpdir(), 'warren-outside-'));
   await symlink(outside, join(root, 'd'));

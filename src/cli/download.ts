@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Digest, digestKey } from '../domain/digest.ts';
 import type { FileNode, SymlinkNode, Tree } from '../domain/merkle-tree.ts';
+import { RandomIdGenerator } from '../lib/ids.ts';
 import { mapConcurrently } from '../lib/semaphore.ts';
 import type { BlobStore } from '../ports/blob-store.ts';
 import { CommandFailure, ExitCode } from './exit-codes.ts';
@@ -12,6 +13,7 @@ import type { TransferProgress } from './local-blobs.ts';
 
 const SMALL_FILE_BYTES = 512 * 1024;
 const CONCURRENT_DOWNLOADS = 64;
+const ids = new RandomIdGenerator();
 
 /** A file to make. */
 export interface WantedFile {
@@ -90,16 +92,17 @@ export async function downloadFile(
   progress: TransferProgress,
   signal: AbortSignal,
 ): Promise<void> {
-  const temporary = `${place}.${digest.hash.slice(0, 8)}.warren-part`;
+  // A name of its own: the file's may be as long as names can be, and one that can be guessed may be a symlink by now.
+  const temporary = join(dirname(place), `.warren-part-${ids.uuid()}`);
   try {
     if (contents !== undefined || digest.sizeBytes <= SMALL_FILE_BYTES) {
       const data = contents ?? (await store.readWhole(digest, signal));
-      await writeFile(temporary, data);
+      await writeFile(temporary, data, { flag: 'wx' });
       progress.bytes += data.byteLength;
     } else {
       await pipeline(
         Readable.from(counted(store.read(digest, { offset: 0 }, signal), progress)),
-        createWriteStream(temporary),
+        createWriteStream(temporary, { flags: 'wx' }),
       );
     }
     if (executable) await chmod(temporary, 0o755);
