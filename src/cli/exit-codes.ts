@@ -25,6 +25,12 @@ export const ExitCode = {
   TERMINATED: 143,
 } as const;
 
+/** What this process ends with for the exit code of another: never 0 for a failure, as 256 would be. */
+export function passedOn(exitCode: number): number {
+  const low = exitCode & 0xff;
+  return low === 0 && exitCode !== 0 ? ExitCode.FAILURE : low;
+}
+
 /** Ends a command with this exit code; the message, if any, is printed without a stack. */
 export class CommandFailure extends Error {
   readonly exitCode: number;

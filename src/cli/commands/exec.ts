@@ -11,7 +11,7 @@ import { type CommandRequest, type PreparedAction, prepareAction } from '../exec
 import { RemoteExecution } from '../exec/remote-execution.ts';
 import { downloadOutputs, printOutput } from '../exec/result-outputs.ts';
 import { EXECUTION_PHASE, presentRun, type RunOutcome, runLines, Stopwatch } from '../exec/run-report.ts';
-import { CommandFailure, ExitCode } from '../exit-codes.ts';
+import { CommandFailure, ExitCode, passedOn } from '../exit-codes.ts';
 import { LiveOutput } from '../live-output.ts';
 import { newTransferProgress, uploadMissing } from '../local-blobs.ts';
 import { collectNamedValue, type NamedValue, parseDuration } from '../option-values.ts';
@@ -275,7 +275,7 @@ class ExecRun {
       throw error;
     }
     if (result === undefined) throw new StatusError(StatusCode.INTERNAL, `operation ${operationName} has no result`);
-    return result.exitCode;
+    return passedOn(result.exitCode);
   }
 }
 
