@@ -6,6 +6,7 @@ import { TlsFilesError } from '../lib/tls-files.ts';
 import { VERSION } from '../lib/version.ts';
 import type { CommandContext, ConfigureCommand } from './command-context.ts';
 import { CommandFailure, ExitCode } from './exit-codes.ts';
+import { printable } from './printing.ts';
 
 interface CommandEntry {
   readonly name: string;
@@ -137,16 +138,16 @@ async function createProgram(args: readonly string[], context: CommandContext): 
 function report(thrown: unknown, context: CommandContext): number {
   if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
   if (thrown instanceof CommandFailure) {
-    if (thrown.message !== '') context.stderr.write(`warren: ${thrown.message}\n`);
+    if (thrown.message !== '') context.stderr.write(`warren: ${printable(thrown.message)}\n`);
     return thrown.exitCode;
   }
   if (thrown instanceof ConfigurationError || thrown instanceof TlsFilesError) {
-    context.stderr.write(`warren: ${thrown.message}\n`);
+    context.stderr.write(`warren: ${printable(thrown.message)}\n`);
     return ExitCode.USAGE;
   }
   if (context.stop.aborted && isAbort(thrown)) return ExitCode.INTERRUPTED;
   if (thrown instanceof StatusError) {
-    context.stderr.write(`warren: ${statusCodeName(thrown.code)}: ${thrown.message}\n`);
+    context.stderr.write(`warren: ${statusCodeName(thrown.code)}: ${printable(thrown.message)}\n`);
     return thrown.code === StatusCode.UNAVAILABLE ? ExitCode.UNREACHABLE : ExitCode.FAILURE;
   }
   context.stderr.write(`warren: ${thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)}\n`);
