@@ -62,7 +62,6 @@ export function embeddedConfiguration(
       slots: defaults.cores,
       prefetch: workers ?? defaults.cores,
       directory: join(dataDirectory, 'worker'),
-      hiddenFolders: [dataDirectory],
     },
   };
   const { port, maxSizeBytes, consolePort } = options;
@@ -76,8 +75,20 @@ export function embeddedConfiguration(
   };
   const merged = mergeConfigurations(base, file);
   if (maxSizeBytes !== undefined) checkSizeFits(source, merged);
-  const { console, ...withoutConsole } = checkConfiguration(source, mergeConfigurations(merged, flags), gridSchema);
+  const { console, ...rest } = checkConfiguration(source, mergeConfigurations(merged, flags), gridSchema);
+  // Whatever the file hides, the grid's own data must not be seen by actions.
+  const hiddenFolders = [dataDirectory, ...diskFolders([rest.blobs, rest.actionCache, rest.assets])];
+  const worker = { ...rest.worker, hiddenFolders: [...new Set([...rest.worker.hiddenFolders, ...hiddenFolders])] };
+  const withoutConsole = { ...rest, worker };
   return options.console !== false ? { ...withoutConsole, console } : withoutConsole;
+}
+
+/** The folders of all stores on disk, however they are composed. */
+function diskFolders(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const { kind, directory } = value as { readonly kind?: unknown; readonly directory?: unknown };
+  const own = kind === 'disk' && typeof directory === 'string' ? [directory] : [];
+  return [...own, ...Object.values(value).flatMap(diskFolders)];
 }
 
 /** A size on the command line can only be that of one store. */

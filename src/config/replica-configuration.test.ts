@@ -135,6 +135,13 @@ describe('the embedded configuration', () => {
     expect(configuration.blobs).toMatchObject({ kind: 'disk', directory: '/data/blobs' });
   });
 
+  it("hides the grid's data from actions, wherever the file has it and whatever else the file hides", () => {
+    const blobs = { kind: 'read-only', store: { kind: 'disk', directory: '/srv/blobs' } };
+    const file = { blobs, worker: { hiddenFolders: ['/etc/secrets'] } };
+    const { worker } = embeddedConfiguration('t', file, { dataDirectory: '/data' }, defaults);
+    expect(worker.hiddenFolders).toEqual(expect.arrayContaining(['/etc/secrets', '/data', '/srv/blobs']));
+  });
+
   it('shares the room between blobs and results', () => {
     const options = { dataDirectory: '/data', maxSizeBytes: 3200 * 1024 ** 2 };
     const { blobs, actionCache } = embeddedConfiguration('t', undefined, options, defaults);

@@ -35,6 +35,10 @@ describe('chooseRunner', () => {
     });
   });
 
+  it('refuses to hide what is no folder, rather than to do without a sandbox', async () => {
+    await expect(choose('auto', '/tmp', { hidden: ['/etc/passwd'] })).rejects.toThrow('/etc/passwd is no folder');
+  });
+
   it('says what is missing on a machine without Perl', async () => {
     await expect(choose('auto', '/tmp', { path: '/no/such/folder' })).rejects.toThrow('perl-base');
   });

@@ -1,4 +1,4 @@
-import { accessSync, constants, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { StatusCode } from '../../domain/status-code.ts';
 import { StatusError } from '../../domain/status-error.ts';
@@ -33,7 +33,8 @@ export interface ChooseRunnerOptions {
 /**
  * Chooses how actions are run, by trying.
  *
- * @throws FAILED_PRECONDITION when bubblewrap was demanded and doesn't work, or this machine lacks Perl.
+ * @throws FAILED_PRECONDITION when bubblewrap was demanded and doesn't work, this machine lacks Perl, or what is to be
+ *   hidden is no folder.
  */
 export async function chooseRunner(
   options: ChooseRunnerOptions,
@@ -45,6 +46,11 @@ export async function chooseRunner(
   if (perl === undefined || !supervisorKnows(architecture)) {
     const lacks = perl === undefined ? 'has no Perl in PATH (Debian: perl-base)' : `has a ${architecture} processor`;
     throw precondition(`the worker can't watch over actions: this machine ${lacks}`);
+  }
+  for (const folder of hiddenFolders) {
+    if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== false) continue;
+    // Not left to the trial: a sandbox that fails over it would mean none at all, with everything to be seen.
+    throw precondition(`hiddenFolders: ${folder} is no folder; name the one that it lies in`);
   }
   const ports = { launcher: new Launcher(perl), clock, architecture };
   const host = new HostRunner(ports, perl);
