@@ -119,7 +119,7 @@ export class HttpOrigin implements Origin {
       }
       answer.body.on('error', () => {}).destroy();
       if (redirects >= MAX_REDIRECTS) {
-        throw new OriginError(StatusCode.ABORTED, `${request.uri}: more than ${MAX_REDIRECTS} redirects`);
+        throw new OriginError(StatusCode.ABORTED, `${shown(url)}: more than ${MAX_REDIRECTS} redirects`);
       }
       if (!URL.canParse(location, url.href)) {
         throw new OriginError(StatusCode.ABORTED, `${shown(url)} leads to what is no URL`);
