@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest';
+import { createRequirement } from '../../../domain/platform.ts';
+import type { WorkMessage } from '../../../domain/work.ts';
+import { workHeaders } from './work-headers.ts';
+
+const WORK: WorkMessage = {
+  jobId: 'ab-00000000-0000-4000-8000-000000000001',
+  attempt: 2,
+  instanceName: 'main',
+  requirement: createRequirement([{ name: 'OSFamily', value: 'linux' }]),
+  priority: 0,
+  queuedAt: 1_000,
+  offeredAt: 1_000,
+  actionDigest: { digestFunction: 1, hash: 'ab'.repeat(32), sizeBytes: 3 },
+  tool: 'bazel',
+  target: '//a:b',
+  mnemonic: 'CppCompile',
+  invocation: 'i',
+};
+
+test('tell what the body does', () => {
+  expect(workHeaders(WORK)).toEqual({
+    instance: 'main',
+    requirement: 'OSFamily=linux',
+    tool: 'bazel',
+    target: '//a:b',
+    mnemonic: 'CppCompile',
+    invocation: 'i',
+    attempt: 2,
+  });
+});
+
+test('are few, whatever a client asks for: the library takes 64 KiB of them', () => {
+  const long = '\u20ac'.repeat(1_024);
+  const properties = Array.from({ length: 100 }, (_, i) => ({ name: `${i}`, value: long }));
+  const names = { tool: long, target: long, mnemonic: long, invocation: long };
+  const headers = workHeaders({ ...WORK, ...names, requirement: createRequirement(properties) });
+  expect(Buffer.byteLength(JSON.stringify(headers))).toBeLessThan(32 * 1024);
+});
