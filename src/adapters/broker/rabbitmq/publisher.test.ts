@@ -31,6 +31,7 @@ const PUBLICATION: Publication = {
 };
 
 let channels: FakeChannel[];
+let connection: EventEmitter;
 let publisher: ConfirmingPublisher;
 let blocked: string | undefined;
 
@@ -43,7 +44,8 @@ beforeEach(async () => {
     channels.push(channel);
     return Promise.resolve(channel);
   };
-  await publisher.connected({ createConfirmChannel } as unknown as ChannelModel);
+  connection = Object.assign(new EventEmitter(), { createConfirmChannel });
+  await publisher.connected(connection as unknown as ChannelModel);
 });
 
 test('a message that was refused says so', async () => {
@@ -77,4 +79,12 @@ test('a broker with an alarm is not away: it takes nothing', async () => {
   const published = publisher.publish(PUBLICATION);
   await expect(published).rejects.toThrow('low on disk');
   await expect(published).rejects.not.toThrow(CarrierAwayError);
+});
+
+test('what an alarm has caught under way waits for its end no longer: it may come through, and is owed', async () => {
+  const published = publisher.publish(PUBLICATION);
+  connection.emit('blocked', 'low on disk');
+  await expect(published).rejects.toThrow(CarrierAwayError);
+  expect(publisher.unconfirmed).toBe(0);
+  channels[0]?.confirms[0]?.(null);
 });

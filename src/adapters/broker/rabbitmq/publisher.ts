@@ -54,8 +54,9 @@ export interface PublisherOptions {
  * Publishes in confirm mode, many messages at a time.
  *
  * Each publication resolves by its own confirm; nobody waits for anybody else's, since a confirm at a time is an order
- * of magnitude slower and pipelined confirms cost nothing. When the connection breaks, every message that is
- * unconfirmed fails with CarrierAwayError: whoever sent it has it in an outbox, or can do without.
+ * of magnitude slower and pipelined confirms cost nothing. When the connection breaks, or an alarm blocks it for nobody
+ * knows how long, every message that is unconfirmed fails with CarrierAwayError: whoever sent it has it in an outbox, or
+ * can do without.
  */
 export class ConfirmingPublisher implements ConnectionUser {
   readonly name = 'publisher';
@@ -79,6 +80,9 @@ export class ConfirmingPublisher implements ConnectionUser {
 
   async connected(model: ChannelModel): Promise<void> {
     this.#model = model;
+    model.on('blocked', () => {
+      if (this.#model === model) this.#failAll('RabbitMQ takes no messages');
+    });
     await this.#openChannel(model);
   }
 
