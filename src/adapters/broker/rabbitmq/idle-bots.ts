@@ -1,6 +1,7 @@
 import type { Channel, ChannelModel, ConsumeMessage, GetMessage } from 'amqplib';
 import { type Capability, fits } from '../../../domain/platform.ts';
 import type { WorkQueueName } from '../../../domain/work.ts';
+import type { Clock, Timer } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { WorkDelivery } from '../../../ports/broker.ts';
 import type { GetChannels, GotMessage } from './get-channels.ts';
@@ -17,8 +18,12 @@ export interface IdleBotsOptions {
   readonly gets: GetChannels;
   /** Whether the work queues are quorum queues, which know no limit for a whole channel. */
   readonly quorum: boolean;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
+
+/** How soon what could not be consumed from is tried again while bots wait, in milliseconds. */
+const RETRY_DELAY_MS = 5_000;
 
 interface Waiter {
   readonly give: (delivery: WorkDelivery) => void;
@@ -38,7 +43,10 @@ export class IdleBots {
   readonly #waiters: Waiter[] = [];
   /** Consumers by name of queue. */
   readonly #consumers = new Map<string, string>();
+  /** Names of queues that can't be used for now, such as those whose node is down: they must not keep bots from others. */
+  readonly #unusable = new Set<string>();
   readonly #stopListening: () => void;
+  #retry: Timer | undefined;
   #channel: Channel | undefined;
   #inHand = 0;
   #limit = 0;
@@ -59,6 +67,7 @@ export class IdleBots {
   /** Gives up the channel, once what was acknowledged on it has arrived. What is in hand still goes to others. */
   async close(): Promise<void> {
     this.#stopListening();
+    this.#retry?.cancel();
     const channel = this.#channel;
     this.disconnected();
     await channel?.close().catch(() => {});
@@ -80,6 +89,7 @@ export class IdleBots {
 
   disconnected(): void {
     this.#channel = undefined;
+    this.#unusable.clear();
     this.#consumers.clear();
     this.#inHand = 0;
     this.#limit = 0;
@@ -147,19 +157,42 @@ export class IdleBots {
   #fittingQueues(): WorkQueueName[] {
     const fitting: WorkQueueName[] = [];
     for (const { queue, paused } of this.#options.directory.list()) {
-      if (!paused && this.fits(queue)) fitting.push(queue);
+      if (!paused && this.fits(queue) && !this.#isUnusable(queue)) fitting.push(queue);
     }
     return fitting;
   }
 
-  async #get(queue: WorkQueueName): Promise<GotMessage | undefined> {
-    const { gets, workQueues } = this.#options;
+  #isUnusable(queue: WorkQueueName): boolean {
+    return this.#unusable.size > 0 && this.#unusable.has(workQueueName(queue));
+  }
+
+  /** The queue's name; undefined where it can't be used for now. */
+  async #ensure(queue: WorkQueueName): Promise<string | undefined> {
+    const channel = this.#channel;
     try {
-      return await gets.get(await workQueues.ensure(queue));
-    } catch {
-      // No connection: whoever waits is served again once there is one.
+      return await this.#options.workQueues.ensure(queue);
+    } catch (error) {
+      // Without a connection: whoever waits is served again once there is one.
+      if (channel === undefined || this.#channel !== channel) return undefined;
+      const name = workQueueName(queue);
+      this.#options.logger.warn({ err: error, queue: name }, 'a work queue cannot be used; it is tried again');
+      this.#unusable.add(name);
+      this.#retryLater();
       return undefined;
     }
+  }
+
+  #retryLater(): void {
+    this.#retry ??= this.#options.clock.setTimer(RETRY_DELAY_MS, () => {
+      this.#retry = undefined;
+      this.#unusable.clear();
+      void this.#reconcile();
+    });
+  }
+
+  async #get(queue: WorkQueueName): Promise<GotMessage | undefined> {
+    const name = await this.#ensure(queue);
+    return name === undefined ? undefined : await this.#options.gets.get(name);
   }
 
   /** The message as work in hand; undefined, and the message gone, where it is none for these bots. */
@@ -207,10 +240,11 @@ export class IdleBots {
 
   #onMessage(channel: Channel, queue: WorkQueueName, message: ConsumeMessage | null): void {
     if (message === null) {
-      // The queue has been deleted. It comes back by the directory, should there be work for it again.
+      // The queue has been deleted, or its node is down. Work for it may come again while bots wait.
       const name = workQueueName(queue);
       this.#consumers.delete(name);
       this.#options.workQueues.forget(name);
+      this.#retryLater();
       return;
     }
     if (this.#channel !== channel) return;
@@ -240,6 +274,7 @@ export class IdleBots {
         } catch (error) {
           if (this.#channel !== channel) continue;
           this.#options.logger.warn({ err: error }, 'cannot consume from RabbitMQ');
+          this.#retryLater();
           return;
         }
       } while (this.#again);
@@ -253,7 +288,10 @@ export class IdleBots {
   async #reconcileOnce(channel: Channel): Promise<void> {
     const wanted = new Map<string, WorkQueueName>();
     if (this.#waiters.length > 0) {
-      for (const queue of this.#fittingQueues()) wanted.set(await this.#options.workQueues.ensure(queue), queue);
+      for (const queue of this.#fittingQueues()) {
+        const name = await this.#ensure(queue);
+        if (name !== undefined) wanted.set(name, queue);
+      }
     }
     for (const [queue, tag] of this.#consumers) {
       if (wanted.has(queue)) continue;

@@ -142,8 +142,9 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
   }
 
   async connected(model: ChannelModel): Promise<void> {
-    this.#model = model;
     for (const bots of this.#idleBots.values()) await bots.connected(model);
+    // Not before: those that come meanwhile are met by the loop, and must not be connected twice.
+    this.#model = model;
   }
 
   disconnected(): void {
@@ -285,13 +286,14 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
     const key = interestKey(interest.instanceName, interest.capability);
     let bots = this.#idleBots.get(key);
     if (bots === undefined) {
-      const { logger, queues } = this.#options;
+      const { logger, clock, queues } = this.#options;
       bots = new IdleBots({
         ...interest,
         directory: this.#directory,
         workQueues: this.#workQueues,
         gets: this.#gets,
         quorum: queues.type === 'quorum',
+        clock,
         logger,
       });
       this.#dropUnusedBots();
