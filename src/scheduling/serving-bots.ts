@@ -51,6 +51,12 @@ const HELD_FRACTION = 0.8;
 /** A call with less time than this, in milliseconds, is not held, and is given no work that it might not hear of. */
 const SHORTEST_HELD_DEADLINE = 3_000;
 
+/**
+ * New leases in one answer: a trailer tells of each, and clients take 8 KiB of trailers unless told otherwise. A bot with
+ * more room calls again at once.
+ */
+const MOST_NEW_LEASES = 12;
+
 /** When a bot that is sent away should come again, in milliseconds. */
 const DRAINING_RETRY_DELAY = 100;
 
@@ -105,7 +111,7 @@ export class ServingBots {
     const { assigning, settings, reconciling } = this.#options;
     const { session, call, poll, wait, held, leases, hasNews } = turn;
     const unchanged: BotAnswer = { session, leases: held };
-    const room = session.capacity - held.length;
+    const room = Math.min(session.capacity - held.length, MOST_NEW_LEASES);
     const resent = held.some((each) => !call.leases.some(({ id }) => id === each.id));
     const closed = wait === 0 || room <= 0 || resent || session.health !== 'ok';
     const mayAssign = !closed && !call.draining.aborted && (!hasNews || settings.assignOnCompletion);

@@ -2,7 +2,7 @@ import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 import { DelayingProxy } from '../../test/support/delaying-proxy.ts';
 import { StatusCode } from '../domain/status-code.ts';
-import { StatusError, unavailable } from '../domain/status-error.ts';
+import { notFound, StatusError, unavailable } from '../domain/status-error.ts';
 import { SystemClock } from '../lib/clock.ts';
 import { Deferred } from '../lib/deferred.ts';
 import { type Logger, silentLogger } from '../lib/log.ts';
@@ -103,6 +103,19 @@ describe('unary calls', () => {
     expect(trailers.get('x-seen-bin')).toEqual([Buffer.from([2, 255])]);
   });
 
+  it('take as many headers as a bot with several hundred leases sends', async () => {
+    const { client } = await serve({
+      async queryWriteStatus(_request, context) {
+        return { committedSize: BigInt(context.headerNames().length), complete: true };
+      },
+    });
+    const metadata = new Metadata();
+    for (let i = 0; i < 400; i++) metadata.set(`x-lease-${i}-bin`, Buffer.from('so far'));
+    const { response, error } = await query(client, 'four', metadata, { deadline: Date.now() + 60_000 });
+    expect(error).toBeUndefined();
+    expect(Number(response?.committedSize)).toBeGreaterThanOrEqual(400);
+  });
+
   it('do not abort the signal when they end well', async () => {
     let signal: AbortSignal | undefined;
     const { client, server } = await serve({
@@ -164,6 +177,16 @@ describe('unary calls', () => {
     expect(logged).toEqual([
       { err: secret, call: '/google.bytestream.ByteStream/QueryWriteStatus', peer: expect.any(String) },
     ]);
+  });
+
+  it('bear a text that is long once it is encoded, cut to what trailers hold', async () => {
+    const { client } = await serve({
+      queryWriteStatus: () => Promise.reject(notFound('\u20ac'.repeat(5_000))),
+    });
+    const { error } = await query(client, 'x');
+    expect(error?.code).toBe(StatusCode.NOT_FOUND);
+    expect(error?.details).toMatch(/^\u20ac{100,}\.\.\.$/);
+    expect(encodeURI(error?.details ?? '').length).toBeLessThanOrEqual(2_100);
   });
 
   it('bear a text with half a surrogate pair, and more violations than trailers may hold', async () => {

@@ -13,6 +13,8 @@ const STATUS_DETAILS_TRAILER = 'grpc-status-details-bin';
  */
 const MAX_DETAILS_BYTES = 4_096;
 const MAX_MESSAGE_LENGTH = 1_024;
+/** The same as it travels: gRPC percent-encodes the text, which makes up to nine characters of one. */
+const MAX_ENCODED_MESSAGE_LENGTH = 2_048;
 
 /** The status of a call that ended with this error: code, text, and details as far as they fit into trailers. */
 export function statusOfError(error: StatusError): CallStatus {
@@ -40,8 +42,17 @@ function encodeDetails(error: StatusError): Buffer | undefined {
   return undefined;
 }
 
-/** grpc-js percent-encodes the text, which throws on half a surrogate pair. */
+/** The text, as much of it as fits. */
 function wellFormed(text: string): string {
-  const cut = text.length > MAX_MESSAGE_LENGTH ? `${text.slice(0, MAX_MESSAGE_LENGTH)}...` : text;
-  return cut.replace(/\p{Surrogate}/gu, '\ufffd');
+  let cut = withoutHalfPairs(text.slice(0, MAX_MESSAGE_LENGTH));
+  for (;;) {
+    const excess = encodeURI(cut).length / MAX_ENCODED_MESSAGE_LENGTH;
+    if (excess <= 1) return cut.length < text.length ? `${cut}...` : cut;
+    cut = withoutHalfPairs(cut.slice(0, Math.floor(cut.length / excess)));
+  }
+}
+
+/** grpc-js percent-encodes the text, which throws on half a surrogate pair. */
+function withoutHalfPairs(text: string): string {
+  return text.replace(/\p{Surrogate}/gu, '\ufffd');
 }

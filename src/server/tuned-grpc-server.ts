@@ -14,9 +14,15 @@ export interface FlowControlOptions {
 
 /** What grpc-js keeps to itself and has no option for. A test fails when an update of it moves them. */
 interface Internals {
-  readonly commonServerOptions: { settings?: Record<string, number> };
+  readonly commonServerOptions: { settings?: Record<string, number>; maxHeaderListPairs?: number };
   createHttp2Server(...args: readonly unknown[]): Http2Server;
 }
+
+/**
+ * Headers of one call at most. A bot tells of each running lease in a header of its own; of the 128 that Node.js takes one
+ * with so many leases would be refused for good.
+ */
+const MOST_HEADERS = 1_024;
 
 /** The longest deadline that grpc-js understands: it counts milliseconds in 32 bits, and wraps. */
 const LONGEST_DEADLINE_MS = 2 ** 31 - 1;
@@ -35,6 +41,7 @@ export class TunedGrpcServer extends Server {
       ...internals.commonServerOptions.settings,
       initialWindowSize: flowControl.streamWindowBytes,
     };
+    internals.commonServerOptions.maxHeaderListPairs = MOST_HEADERS;
     const createHttp2Server = internals.createHttp2Server.bind(this);
     internals.createHttp2Server = (...args) => {
       const http2Server = createHttp2Server(...args);

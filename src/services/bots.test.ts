@@ -85,6 +85,35 @@ describe('CreateBotSession', () => {
   });
 });
 
+describe('a bot with many slots', () => {
+  /** What its answer takes of the 8 KiB of trailers that clients allow. */
+  const trailerBytes = (bot: TestBot) =>
+    bot.trailers.reduce((sum, [name, value]) => sum + name.length + Math.ceil(value.length / 3) * 4 + 32, 0);
+
+  test('is told of its leases in answers whose trailers every client takes', async () => {
+    const jobs = 30;
+    for (let i = 0; i < jobs; i++) grid.execute(await grid.uploadAction({ argument: `${i}` }));
+    await grid.settle();
+    const bot = grid.bot('bot-1', { capacity: 64 });
+    let told = new Set<string>();
+    await bot.create();
+    for (let calls = 1; bot.leases.length < jobs; calls++) {
+      expect(calls).toBeLessThan(6);
+      const fresh = bot.leases.filter(({ id }) => !told.has(id)).length;
+      expect(fresh).toBeGreaterThan(0);
+      expect(bot.trailers.length).toBeGreaterThanOrEqual(fresh);
+      expect(trailerBytes(bot)).toBeLessThan(7_000);
+      told = new Set(bot.leases.map(({ id }) => id));
+      bot.activate();
+      await bot.update();
+    }
+    bot.activate();
+    await bot.update(AT_ONCE);
+    expect(bot.leases).toHaveLength(jobs);
+    expect(trailerBytes(bot)).toBeLessThan(7_000);
+  });
+});
+
 describe('UpdateBotSession: sessions', () => {
   test('an unknown session is INVALID_ARGUMENT, an expired one DATA_LOSS', async () => {
     const bot = grid.bot('bot-1', { deadline: 1_000 });

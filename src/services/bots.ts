@@ -35,6 +35,15 @@ export interface BotsOptions {
 /** Longer partial metadata is ignored: it is copied to every watcher. */
 const MAX_PARTIAL_METADATA_BYTES = 64 * 1024;
 
+/**
+ * Bytes of trailers that tell of leases. Clients take 8 KiB in all unless told otherwise, gRPC for C++ among them, which
+ * is BuildBox's: a call that brings more fails, and the next one brings the same.
+ */
+const MAX_TRAILERS_BYTES = 6 * 1024;
+
+/** What HTTP/2 counts for a trailer beside its value. */
+const TRAILER_OVERHEAD_BYTES = METADATA_TRAILER.length + 32;
+
 /** Longer events of bots are cut in the log. */
 const MAX_EVENT_LENGTH = 4_096;
 
@@ -106,9 +115,7 @@ export class Bots {
 
   #answer(answer: BotAnswer, asked: BotSession | undefined, context: CallContext): BotSession {
     const { session, leases } = answer;
-    for (const { job } of leases) {
-      context.addTrailer(METADATA_TRAILER, encodeOperationMetadata(job, this.#logStreamNames?.writeNames(job)));
-    }
+    this.#tellOf(leases, asked, context);
     return {
       name: session.name,
       botId: session.botId,
@@ -119,6 +126,22 @@ export class Bots {
       version: String(session.version),
     };
   }
+
+  /** Of all leases, or of those alone that are new to the bot where that would be too much. */
+  #tellOf(leases: readonly HeldLease[], asked: BotSession | undefined, context: CallContext): void {
+    const told = leases.map(({ id, job }) => ({
+      id,
+      encoded: encodeOperationMetadata(job, this.#logStreamNames?.writeNames(job)),
+    }));
+    const bytes = told.reduce((sum, { encoded }) => sum + trailerBytes(encoded), 0);
+    const known = new Set(bytes <= MAX_TRAILERS_BYTES ? [] : asked?.leases.map(({ id }) => id));
+    for (const { id, encoded } of told) if (!known.has(id)) context.addTrailer(METADATA_TRAILER, encoded);
+  }
+}
+
+/** The size of a trailer on the wire, where it is in base64. */
+function trailerBytes(value: Uint8Array): number {
+  return Math.ceil(value.byteLength / 3) * 4 + TRAILER_OVERHEAD_BYTES;
 }
 
 function leaseToWire({ id, job, state }: HeldLease): Lease {

@@ -40,6 +40,9 @@ const HELD_FRACTION = 0.8;
 /** How long WaitOperation waits for a caller that states neither timeout nor deadline, in milliseconds. */
 const DEFAULT_WAIT = 60_000;
 
+/** Longer metadata is not shown, in bytes: clients take 8 KiB of trailers unless told otherwise. */
+const MAX_METADATA_BYTES = 4_096;
+
 /** The service google.longrunning.Operations, for the operations that Execute makes. */
 export class Operations {
   readonly #instances: Instances;
@@ -158,9 +161,11 @@ export class Operations {
   }
 }
 
+/** Metadata only informs: what a caller's client might not take must not fail the call. */
 function addMetadataTrailer(operation: Operation, context: CallContext): void {
   if (operation.requestMetadata === undefined) return;
-  context.addTrailer(REQUEST_METADATA_TRAILER, encodeRequestMetadata(operation.requestMetadata));
+  const encoded = encodeRequestMetadata(operation.requestMetadata);
+  if (encoded.byteLength <= MAX_METADATA_BYTES) context.addTrailer(REQUEST_METADATA_TRAILER, encoded);
 }
 
 function unknown(name: string): Error {

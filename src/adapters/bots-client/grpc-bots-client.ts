@@ -113,9 +113,16 @@ const STATES_FROM_WIRE = new Map<number, BotLeaseState>(
   Object.entries(STATES_TO_WIRE).map(([name, number]) => [number, name as BotLeaseState]),
 );
 
+/** Bytes of headers that tell how leases get on: servers take a few tens of KiB in all, and refuse a call with more. */
+const MAX_METADATA_BYTES = 16 * 1024;
+
 function callOptions(report: BotReport, timeoutMilliseconds: number) {
   const headers: Record<string, Uint8Array> = {};
+  let bytes = 0;
   for (const [leaseId, metadata] of report.partialExecutionMetadata) {
+    // It only informs: of more leases than fit, the first are told of.
+    bytes += 64 + leaseId.length + metadata.byteLength;
+    if (bytes > MAX_METADATA_BYTES) break;
     // A lease id that is no part of a header's name can't be spoken of; it is the server's own.
     if (/^[a-z0-9_.-]+$/.test(leaseId)) headers[`partial-execution-metadata-${leaseId}-bin`] = metadata;
   }
