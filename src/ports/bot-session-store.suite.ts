@@ -79,6 +79,18 @@ export function describeBotSessionStore(name: string, create: () => Promise<BotS
       expect(await fixture.store.expire(10, signal)).toEqual([]);
     });
 
+    test('a call that has changed leases is held no longer', async () => {
+      await using fixture = await create();
+      const { store } = fixture;
+      await store.create(sessionOf('main/1', 'bot-1'), signal);
+      await store.changeLeases('main/1', 'poll-1', ['lease-1'], [], signal);
+      const touch = (pollId: string) => store.touch('main/1', 'bot-1', reportOf({ pollId }), 60_000, signal);
+      expect(await touch('poll-2')).toMatchObject({ before: undefined });
+      expect(await touch('poll-3')).toMatchObject({ before: { pollId: 'poll-2', replicaId: 'replica-1' } });
+      await store.changeLeases('main/1', 'poll-3', [], ['lease-1'], signal);
+      expect(await touch('poll-4')).toMatchObject({ before: undefined });
+    });
+
     test('a call that is held renews the life as long as it speaks for the bot', async () => {
       await using fixture = await create();
       const { session } = await fixture.store.create(sessionOf('main/1', 'bot-1'), signal);

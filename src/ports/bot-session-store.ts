@@ -9,8 +9,11 @@ export type SessionAnswer =
   | {
       readonly kind: 'session';
       readonly session: BotSession;
-      /** The call that spoke for the bot until now, and the replica that may still hold it. */
-      readonly before: Pick<BotSession, 'pollId' | 'replicaId'>;
+      /**
+       * The call that spoke for the bot until now, and the replica that may still hold it. Undefined where it has
+       * changed the session's leases, as calls do that are about to be answered.
+       */
+      readonly before: Pick<BotSession, 'pollId' | 'replicaId'> | undefined;
     }
   | { readonly kind: 'ended'; readonly end: SessionEnd }
   | { readonly kind: 'other-bot' }

@@ -133,8 +133,12 @@ export interface Broker {
   /** The queues that are known, in no order. */
   queues(signal: AbortSignal): Promise<readonly WorkQueueState[]>;
 
-  /** Tells other replicas. May be lost. Never throws. */
-  publishUpdate(replicaIds: readonly string[], update: ReplicaUpdate): void;
+  /**
+   * Tells other replicas. May be lost. Never throws.
+   *
+   * @param patience for how many milliseconds it may wait for other updates to go with it. Defaults to 0.
+   */
+  publishUpdate(replicaIds: readonly string[], update: ReplicaUpdate, patience?: number): void;
 
   /** Calls the listener for every update sent to this replica. @returns how to stop it. */
   onUpdate(replicaId: string, listener: (update: ReplicaUpdate) => void): () => void;

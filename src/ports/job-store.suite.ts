@@ -108,6 +108,8 @@ export function describeJobStore(name: string, create: () => Promise<JobStoreFix
       expect(effects.map((each) => each.type)).toEqual(['offer']);
       expect(shapeOf(await fixture.store.get(submission.jobId, signal))).toEqual(shapeOf(job));
       expect((await fixture.store.getByOperation(submission.operationId, signal))?.id).toBe(job.id);
+      const all = await fixture.store.getAll([newId('b'.repeat(64)), submission.jobId, 'none of ours'], signal);
+      expect(all.map(shapeOf)).toEqual([shapeOf(job)]);
       expect([...job.action]).toEqual([1, 2, 0, 255]);
     });
 

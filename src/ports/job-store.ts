@@ -79,6 +79,9 @@ export interface JobStore {
 
   get(jobId: string, signal: AbortSignal): Promise<Job | undefined>;
 
+  /** Those of the jobs that are known, in no order. */
+  getAll(jobIds: readonly string[], signal: AbortSignal): Promise<readonly Job[]>;
+
   /** The job of an operation. @param operationId a sharded id. */
   getByOperation(operationId: string, signal: AbortSignal): Promise<Job | undefined>;
 

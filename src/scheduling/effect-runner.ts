@@ -1,5 +1,5 @@
 import type { BotSession } from '../domain/bot-session.ts';
-import type { Job } from '../domain/job.ts';
+import { isFinished, type Job } from '../domain/job.ts';
 import type { JobEffect } from '../domain/job-machine/effect.ts';
 import type { JobEvent, OfferLoss } from '../domain/job-machine/event.ts';
 import { buildLabels, offer } from '../domain/job-machine/tell.ts';
@@ -34,6 +34,9 @@ export interface EffectRunnerOptions {
 
 /** The version of a record that is gone: younger than any that a watcher knows. */
 const FORGOTTEN = Number.MAX_SAFE_INTEGER;
+
+/** How late another replica's clients may hear of a change that is not the end of their job, in milliseconds. */
+const STAGE_PATIENCE = 20;
 
 /** How long after an offer its message is looked for, in milliseconds: carriers tell what was true a second ago. */
 const OFFER_SEEN_AFTER = 2_000;
@@ -107,9 +110,9 @@ export class EffectRunner {
   }
 
   /** A bot has called here: the call that spoke for it until now ends, should another replica hold it. */
-  supersedeElsewhere(botSessionName: string, before: Pick<BotSession, 'pollId' | 'replicaId'>): void {
+  supersedeElsewhere(botSessionName: string, before: Pick<BotSession, 'pollId' | 'replicaId'> | undefined): void {
     const { broker, replicaId } = this.#options;
-    if (before.replicaId === replicaId) return;
+    if (before === undefined || before.replicaId === replicaId) return;
     broker.publishUpdate([before.replicaId], { kind: 'poll-superseded', botSessionName, pollId: before.pollId });
   }
 
@@ -148,7 +151,8 @@ export class EffectRunner {
     else hub.jobChanged(job);
     const others = replicaIds.filter((each) => each !== replicaId);
     if (others.length > 0) {
-      broker.publishUpdate(others, { kind: 'job-changed', jobId, version: job?.version ?? FORGOTTEN });
+      const patience = job === undefined || isFinished(job) ? 0 : STAGE_PATIENCE;
+      broker.publishUpdate(others, { kind: 'job-changed', jobId, version: job?.version ?? FORGOTTEN }, patience);
     }
     if (job === undefined || !broker.eventsWanted) return;
     broker.publishEvent({

@@ -32,7 +32,8 @@ export class HeldCall implements Disposable {
 
   /**
    * @param leases those of the bot that go on meanwhile.
-   * @param poll woken when one of them turns out to be over, should the word of it have been lost.
+   * @param poll woken when one of them turns out to be over, and ended when another call speaks for the bot, should the
+   *   word of it have been lost.
    */
   constructor(session: BotSession, leases: readonly HeldLease[], poll: BotPoll, options: HeldCallOptions) {
     this.#session = session;
@@ -69,7 +70,9 @@ export class HeldCall implements Disposable {
     const { name, pollId } = this.#session;
     const expiresAt = await sessions.extend(name, pollId, settings.leaseTime, this.#never);
     if (expiresAt === undefined) {
+      // Word of it may have been lost, or was not sent: the call seemed to be answered.
       this.#ended = true;
+      this.#poll.supersede();
       return;
     }
     this.#session = { ...this.#session, expiresAt };

@@ -27,7 +27,9 @@ export class BotPoll implements Disposable {
 
   supersede(): void {
     this.#superseded ??= new AbortController();
-    this.#superseded.abort(new StatusError(StatusCode.ABORTED, 'the bot has made another call on this session'));
+    this.#superseded.abort(
+      new StatusError(StatusCode.ABORTED, 'another call speaks for the bot, or its session has ended'),
+    );
   }
 
   wake(): void {

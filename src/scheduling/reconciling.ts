@@ -7,6 +7,7 @@ import type { JobStore } from '../ports/job-store.ts';
 import type { EffectRunner } from './effect-runner.ts';
 import type { LeasedJobs } from './leased-jobs.ts';
 import type { SchedulingSettings } from './settings.ts';
+import type { WatchHub } from './watch-hub.ts';
 
 /** How a bot says that a lease stands. */
 export type ReportedState = 'pending' | 'active' | 'completed' | 'cancelled';
@@ -49,6 +50,7 @@ export interface ReconcilingOptions {
   readonly jobs: JobStore;
   readonly effects: EffectRunner;
   readonly leased: LeasedJobs;
+  readonly hub: Pick<WatchHub, 'latest'>;
   readonly settings: SchedulingSettings;
 }
 
@@ -120,8 +122,7 @@ export class Reconciling {
     signal: AbortSignal,
   ): Promise<void> {
     const { botId } = session;
-    const { jobs, leased } = this.#options;
-    const job = leased.take(jobId, attempt, botId) ?? (await jobs.get(jobId, signal));
+    const job = this.#known(jobId, attempt, botId) ?? (await this.#options.jobs.get(jobId, signal));
     if (job === undefined || isFinished(job)) return;
     if (!isCurrentAttempt(job, attempt, botId) && !wasAttempt(job, attempt, botId)) return;
     const verdict = await lease.judge(job, signal);
@@ -131,6 +132,18 @@ export class Reconciling {
       const { outcome, good } = verdict;
       await this.#options.effects.apply(jobId, { type: 'complete', attempt, botId, outcome, good }, signal);
     }
+  }
+
+  /**
+   * The job, if the bot has it by this attempt as far as this replica knows: it gave the lease, or has a client that
+   * follows it. Nothing is decided by it: the store refuses the result of a lease that is over.
+   */
+  #known(jobId: string, attempt: number, botId: string): Job | undefined {
+    const { leased, hub } = this.#options;
+    const given = leased.take(jobId, attempt, botId);
+    if (given !== undefined) return given;
+    const followed = hub.latest(jobId);
+    return followed !== undefined && isCurrentAttempt(followed, attempt, botId) ? followed : undefined;
   }
 
   async #renew(

@@ -70,7 +70,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
     lostWork,
   });
   const botSessions = new BotSessions({ sessions, effects, ids, logger, settings });
-  const reconciling = new Reconciling({ jobs, effects, leased, settings });
+  const reconciling = new Reconciling({ jobs, effects, leased, hub, settings });
   const assigning = new Assigning({ sessions, broker, effects, leased, clock, settings });
   const sweeping = new Sweeping({ jobs, botSessions, effects, hub, clock, logger, settings });
   const stopListening: Array<() => void> = [];

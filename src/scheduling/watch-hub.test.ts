@@ -11,8 +11,13 @@ function setUp() {
   const clock = new FakeClock();
   /** Each refresh of a job: when, and for how long it is believed. */
   const refreshed: Array<{ readonly jobId: string; readonly at: number; readonly milliseconds: number }> = [];
+  /** Jobs that were read, call by call. */
+  const read: string[][] = [];
   const jobs = {
-    get: () => Promise.resolve(undefined),
+    getAll: (jobIds: readonly string[]) => {
+      read.push([...jobIds]);
+      return Promise.resolve([]);
+    },
     apply: () => Promise.resolve(undefined),
     refreshWatches: (known: readonly KnownVersion[], { milliseconds }: { readonly milliseconds: number }) => {
       for (const { jobId } of known) refreshed.push({ jobId, at: clock.monotonic(), milliseconds });
@@ -20,7 +25,7 @@ function setUp() {
     },
   };
   const options = { jobs, clock, logger: silentLogger, replicaId: 'one', settings: DEFAULT_SCHEDULING_SETTINGS };
-  return { clock, refreshed, hub: new WatchHub(options) };
+  return { clock, refreshed, read, hub: new WatchHub(options) };
 }
 
 test('each watch is refreshed an interval after it began, and again', async () => {
@@ -81,4 +86,14 @@ test('once updates were lost every watch is refreshed at the next call, not an i
   await hub.refresh();
   await hub.refresh();
   expect(refreshed.map(({ jobId }) => jobId)).toEqual(['a', 'b']);
+});
+
+test('jobs of which one message tells are read in one call, those that nobody follows not at all', async () => {
+  const { read, hub } = setUp();
+  using _a = hub.open('a');
+  using _b = hub.open('b');
+  await Promise.all(['a', 'stranger', 'b', 'a'].map((jobId) => hub.jobChangedElsewhere(jobId, 2)));
+  expect(read).toEqual([['a', 'b']]);
+  await hub.jobChangedElsewhere('b', 3);
+  expect(read).toEqual([['a', 'b'], ['b']]);
 });

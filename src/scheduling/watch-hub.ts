@@ -8,7 +8,7 @@ import { type SchedulingSettings, WATCH_LIFE_IN_REFRESHES } from './settings.ts'
 export type WatchNews = 'changed' | 'idle' | 'gone';
 
 export interface WatchHubOptions {
-  readonly jobs: Pick<JobStore, 'get' | 'apply' | 'refreshWatches'>;
+  readonly jobs: Pick<JobStore, 'getAll' | 'apply' | 'refreshWatches'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly replicaId: string;
@@ -42,6 +42,9 @@ export class WatchHub {
   readonly #followed = new Map<string, Followed>();
   readonly #never = new AbortController().signal;
   #refreshedAt: number;
+  /** Jobs that changed elsewhere, to be read together. */
+  #toRead = new Set<string>();
+  #reading: Promise<void> | undefined;
 
   constructor(options: WatchHubOptions) {
     this.#options = options;
@@ -75,12 +78,21 @@ export class WatchHub {
     for (const watch of this.#watchesOf(job.id)) watch.feed(job);
   }
 
-  /** Another replica says that the job changed: reads it, if anyone here follows it. */
+  /** Another replica says that the job changed: reads it, if anyone here follows it, with others that are told of now. */
   async jobChangedElsewhere(jobId: string, version: number): Promise<void> {
     if ([...this.#watchesOf(jobId)].every((each) => each.version >= version)) return;
-    const job = await this.#options.jobs.get(jobId, this.#never);
-    if (job === undefined) this.jobGone(jobId);
-    else this.jobChanged(job);
+    this.#toRead.add(jobId);
+    this.#reading ??= Promise.resolve().then(() => this.#readChanged());
+    await this.#reading;
+  }
+
+  /** What this replica knows of a job that its clients follow. */
+  latest(jobId: string): Job | undefined {
+    let latest: Job | undefined;
+    for (const watch of this.#watchesOf(jobId)) {
+      if (watch.version > (latest?.version ?? 0)) latest = watch.latest;
+    }
+    return latest;
   }
 
   /**
@@ -108,6 +120,17 @@ export class WatchHub {
   /** The record was forgotten: its watchers' calls end. */
   jobGone(jobId: string): void {
     for (const watch of this.#watchesOf(jobId)) watch.forget();
+  }
+
+  async #readChanged(): Promise<void> {
+    const jobIds = this.#toRead;
+    this.#toRead = new Set();
+    this.#reading = undefined;
+    for (const job of await this.#options.jobs.getAll([...jobIds], this.#never)) {
+      jobIds.delete(job.id);
+      this.jobChanged(job);
+    }
+    for (const jobId of jobIds) this.jobGone(jobId);
   }
 
   #watchesOf(jobId: string): Iterable<JobWatch> {

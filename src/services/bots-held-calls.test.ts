@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { busyBot } from '../../test/support/busy-bot.ts';
 import { AT_ONCE } from '../../test/support/call-context.ts';
 import { TestGrid } from '../../test/support/test-grid.ts';
@@ -45,6 +45,22 @@ describe('UpdateBotSession: held calls', () => {
       pollId: 'long-gone',
     });
     await grid.settle();
+    grid.execute(await grid.uploadAction());
+    expect((await waiting).leases).toHaveLength(1);
+    await other.stop();
+  });
+
+  test('a call that another has taken the place of ends also where nobody tells', async () => {
+    const other = await new TestGrid({ shared: grid, replicaId: 'replica-2' }).start();
+    vi.spyOn(grid.broker, 'publishUpdate').mockImplementation(() => {});
+    const bot = grid.bot('bot-1', { deadline: 1_000 });
+    await bot.create();
+    const long = { remainingMilliseconds: () => 100_000 };
+    const failure = bot.update(long).catch((cause: unknown) => cause);
+    await grid.settle();
+    const waiting = bot.at(other).update(long);
+    await grid.clock.advance(grid.scheduler.settings.leaseTime);
+    expect(await failure).toMatchObject({ code: StatusCode.ABORTED });
     grid.execute(await grid.uploadAction());
     expect((await waiting).leases).toHaveLength(1);
     await other.stop();

@@ -60,8 +60,8 @@ export class ObservedBroker implements Broker {
     return this.#inner.queues(signal);
   }
 
-  publishUpdate(replicaIds: readonly string[], update: ReplicaUpdate): void {
-    this.#inner.publishUpdate(replicaIds, update);
+  publishUpdate(replicaIds: readonly string[], update: ReplicaUpdate, patience?: number): void {
+    this.#inner.publishUpdate(replicaIds, update, patience);
   }
 
   onUpdate(replicaId: string, listener: (update: ReplicaUpdate) => void): () => void {

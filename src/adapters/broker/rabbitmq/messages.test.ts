@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createRequirement } from '../../../domain/platform.ts';
-import { decodeQueueHint, decodeUpdate, decodeWork, encodeQueueHint, encodeUpdate, encodeWork } from './messages.ts';
+import { decodeQueueHint, decodeUpdates, decodeWork, encodeQueueHint, encodeUpdates, encodeWork } from './messages.ts';
 
 const work = {
   jobId: 'ab-00000000-0000-4000-8000-000000000001',
@@ -29,11 +29,13 @@ test('a target of any length is cut, and the message stays small', () => {
   expect(decodeWork(long)?.jobId).toBe(work.jobId);
 });
 
-test.each([
-  { kind: 'job-changed', jobId: work.jobId, version: 7 },
-  { kind: 'lease-ended', botSessionName: 'main/x', leaseId: `${work.jobId}.1` },
-] as const)('an update of kind $kind survives the wire', (update) => {
-  expect(decodeUpdate(encodeUpdate(update))).toEqual(update);
+test('updates of every kind survive the wire', () => {
+  const updates = [
+    { kind: 'job-changed', jobId: work.jobId, version: 7 },
+    { kind: 'lease-ended', botSessionName: 'main/x', leaseId: `${work.jobId}.1` },
+    { kind: 'poll-superseded', botSessionName: 'main/x', pollId: 'poll-1' },
+  ] as const;
+  expect(decodeUpdates(encodeUpdates(updates))).toEqual(updates);
 });
 
 test('the hint of a queue survives the wire', () => {
@@ -51,7 +53,7 @@ test('whatever else is in a queue is not believed, and does not throw', () => {
       ),
       (body) => {
         expect(decodeWork(body)).toBeUndefined();
-        expect(decodeUpdate(body)).toBeUndefined();
+        expect(decodeUpdates(body)).toBeUndefined();
         expect(decodeQueueHint(body)).toBeUndefined();
       },
     ),

@@ -3,6 +3,7 @@ import { createRequirement } from '../../../domain/platform.ts';
 import type { WorkMessage } from '../../../domain/work.ts';
 import type { ReplicaUpdate } from '../../../ports/broker.ts';
 import type { RegisteredWorkQueue } from '../../../ports/work-queue-registry.ts';
+import { MOST_UPDATES_TOGETHER } from './update-outbox.ts';
 
 /*
  * Bodies of messages: JSON that a person can read in the management console. Whoever may publish to the broker may put
@@ -37,6 +38,8 @@ const updateSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('poll-superseded'), botSessionName: text, pollId: z.string().max(128) }),
 ]);
 
+const updatesSchema = z.array(updateSchema).min(1).max(MOST_UPDATES_TOGETHER);
+
 const queueSchema = z.object({
   instance: text,
   requirement: z.array(z.object({ name: text, value: text })).max(256),
@@ -70,13 +73,13 @@ export function decodeWork(body: Uint8Array): WorkMessage | undefined {
   return { ...rest, jobId: job, instanceName: instance, requirement: createRequirement(requirement) };
 }
 
-export function encodeUpdate(update: ReplicaUpdate): Buffer {
-  return Buffer.from(JSON.stringify(update));
+export function encodeUpdates(updates: readonly ReplicaUpdate[]): Buffer {
+  return Buffer.from(JSON.stringify(updates));
 }
 
-/** The update, or undefined where the body is not one of ours. */
-export function decodeUpdate(body: Uint8Array): ReplicaUpdate | undefined {
-  const parsed = updateSchema.safeParse(parseJson(body));
+/** The updates, or undefined where the body is not one of ours. */
+export function decodeUpdates(body: Uint8Array): readonly ReplicaUpdate[] | undefined {
+  const parsed = updatesSchema.safeParse(parseJson(body));
   return parsed.success ? parsed.data : undefined;
 }
 

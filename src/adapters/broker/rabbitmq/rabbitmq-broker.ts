@@ -132,7 +132,7 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
   async stop(): Promise<void> {
     this.#directory.stop();
     // The library sends what several channels have to say in no certain order: the end of the connection may overtake.
-    await Promise.all([this.#gets, ...this.#idleBots.values()].map((each) => each.close()));
+    await Promise.all([this.#updates, this.#gets, ...this.#idleBots.values()].map((each) => each.close()));
     await this.#connection.stop();
   }
 
@@ -214,8 +214,8 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
     return states;
   }
 
-  publishUpdate(replicaIds: readonly string[], update: ReplicaUpdate): void {
-    this.#updates.publish(replicaIds, update);
+  publishUpdate(replicaIds: readonly string[], update: ReplicaUpdate, patience = 0): void {
+    this.#updates.publish(replicaIds, update, patience);
   }
 
   onUpdate(_replicaId: string, listener: (update: ReplicaUpdate) => void): () => void {

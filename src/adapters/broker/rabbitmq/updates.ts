@@ -4,8 +4,9 @@ import type { Logger } from '../../../lib/log.ts';
 import type { JobEventMessage, ReplicaUpdate } from '../../../ports/broker.ts';
 import type { ConnectionUser } from './connection.ts';
 import { EventTap } from './event-tap.ts';
-import { decodeQueueHint, decodeUpdate, encodeQueueHint, encodeUpdate, type QueueHint } from './messages.ts';
+import { decodeQueueHint, decodeUpdates, encodeQueueHint, encodeUpdates, type QueueHint } from './messages.ts';
 import { EVENTS_EXCHANGE, eventRoutingKey, UPDATES_EXCHANGE, updatesQueueName } from './names.ts';
+import { UpdateOutbox } from './update-outbox.ts';
 
 /** Bound on bytes that wait for a slow socket. Hints beyond it are dropped: whoever misses one looks by itself in time. */
 const MOST_HINTS_WAITING = 10_000;
@@ -33,8 +34,9 @@ export class Updates implements ConnectionUser {
   readonly name = 'updates';
   readonly #options: UpdatesOptions;
   readonly #tap: EventTap;
+  readonly #outbox: UpdateOutbox;
   readonly #listeners = new Set<(update: ReplicaUpdate) => void>();
-  /** Updates for other replicas that wait for a connection. */
+  /** Messages for other replicas that wait for a connection. */
   readonly #waiting: Array<{ readonly routingKey: string; readonly body: Buffer; readonly options: Options.Publish }> =
     [];
   #channel: Channel | undefined;
@@ -45,6 +47,12 @@ export class Updates implements ConnectionUser {
   constructor(options: UpdatesOptions) {
     this.#options = options;
     this.#tap = new EventTap(options.clock);
+    this.#outbox = new UpdateOutbox({
+      clock: options.clock,
+      send: ([first = '', ...rest], updates) => {
+        this.#send(UPDATES_EXCHANGE, first, encodeUpdates(updates), rest.length === 0 ? {} : { CC: rest });
+      },
+    });
   }
 
   async connected(model: ChannelModel): Promise<void> {
@@ -77,8 +85,7 @@ export class Updates implements ConnectionUser {
           if (hint !== undefined) this.#options.onQueueHint(hint);
           return;
         }
-        const update = decodeUpdate(message.content);
-        if (update !== undefined) this.#tell(update);
+        for (const update of decodeUpdates(message.content) ?? []) this.#tell(update);
       },
       { noAck: true },
     );
@@ -95,7 +102,15 @@ export class Updates implements ConnectionUser {
     this.#channel = undefined;
   }
 
-  /** Hints that were not sent because the socket was full. */
+  /** Sends what still waits for company, and gives up the channel once it has arrived. */
+  async close(): Promise<void> {
+    this.#outbox.flush();
+    const channel = this.#channel;
+    this.disconnected();
+    await channel?.close().catch(() => {});
+  }
+
+  /** Messages that were not sent because the socket was full. */
   get dropped(): number {
     return this.#dropped;
   }
@@ -107,12 +122,10 @@ export class Updates implements ConnectionUser {
     };
   }
 
-  publish(replicaIds: readonly string[], update: ReplicaUpdate): void {
+  publish(replicaIds: readonly string[], update: ReplicaUpdate, patience: number): void {
     const others = replicaIds.filter((id) => id !== this.#options.replicaId);
     if (others.length < replicaIds.length) this.#tell(update);
-    const [first, ...rest] = others;
-    if (first === undefined) return;
-    this.#send(UPDATES_EXCHANGE, first, encodeUpdate(update), rest.length === 0 ? {} : { CC: rest });
+    if (others.length > 0) this.#outbox.add(others, update, patience);
   }
 
   publishEvent(event: JobEventMessage): void {

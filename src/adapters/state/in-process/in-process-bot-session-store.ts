@@ -29,6 +29,8 @@ export class InProcessBotSessionStore implements BotSessionStore {
   readonly #maxSessions: number;
   readonly #sessions = new Map<string, BotSession>();
   readonly #byBot = new Map<string, string>();
+  /** The last call that changed the leases of each session. */
+  readonly #changedBy = new Map<string, string>();
   readonly #deadlines = new IndexedHeap<string, number>((a, b) => a < b);
   readonly #ended: LruMap<string, SessionEnd>;
   readonly #offers = new Map<string, Map<string, Offer>>();
@@ -92,7 +94,8 @@ export class InProcessBotSessionStore implements BotSessionStore {
     }
     this.#put(next);
     const { pollId, replicaId } = session;
-    return { kind: 'session', session: next, before: { pollId, replicaId } };
+    const before = this.#changedBy.get(name) === pollId ? undefined : { pollId, replicaId };
+    return { kind: 'session', session: next, before };
   }
 
   async extend(name: string, pollId: string, lifetime: number, _signal: AbortSignal): Promise<number | undefined> {
@@ -116,7 +119,10 @@ export class InProcessBotSessionStore implements BotSessionStore {
     const fresh = add.filter((id) => !kept.includes(id));
     const room = session.pollId === pollId && kept.length + fresh.length <= session.capacity;
     const leaseIds = room && fresh.length > 0 ? [...kept, ...fresh] : kept;
-    if (leaseIds !== session.leaseIds) this.#put({ ...session, leaseIds, version: session.version + 1 });
+    if (leaseIds !== session.leaseIds) {
+      this.#changedBy.set(name, pollId);
+      this.#put({ ...session, leaseIds, version: session.version + 1 });
+    }
     return add.length === 0 || room;
   }
 
@@ -180,6 +186,7 @@ export class InProcessBotSessionStore implements BotSessionStore {
     const session = this.#sessions.get(name);
     if (session === undefined) return undefined;
     this.#sessions.delete(name);
+    this.#changedBy.delete(name);
     this.#deadlines.delete(name);
     this.#ended.set(name, end);
     this.#offer(session, -1);

@@ -89,6 +89,10 @@ export class InProcessJobStore implements JobStore {
     return this.#jobs.get(jobId);
   }
 
+  async getAll(jobIds: readonly string[], _signal: AbortSignal): Promise<readonly Job[]> {
+    return jobIds.map((id) => this.#jobs.get(id)).filter((job) => job !== undefined);
+  }
+
   async getByOperation(operationId: string, _signal: AbortSignal): Promise<Job | undefined> {
     const jobId = this.#byOperation.get(operationId);
     return jobId === undefined ? undefined : this.#jobs.get(jobId);

@@ -114,7 +114,7 @@ export class RedisBotSessionStore implements BotSessionStore {
     switch (String(kind)) {
       case 'session': {
         await this.#noteInstance(instanceName, signal);
-        const before = { pollId: String(pollId), replicaId: String(replicaId) };
+        const before = pollId === undefined ? undefined : { pollId: String(pollId), replicaId: String(replicaId) };
         return { kind: 'session', session: decodeSession(name, value ?? null) as BotSession, before };
       }
       case 'ended':

@@ -62,6 +62,9 @@ const RETRY_WHEN_FULL = 5_000;
 /** Jobs named in one call that renews watches. */
 const REFRESHED_PER_CALL = 100;
 
+/** Jobs read in one call. */
+const READ_PER_CALL = 100;
+
 /** Jobs named in one call that settles. */
 const SETTLED_PER_CALL = 500;
 
@@ -147,6 +150,16 @@ export class RedisJobStore implements JobStore {
     return decodeJob(jobId, await this.#connection.run('get', [this.#keys.ofId(jobId).jobs + jobId], [], signal));
   }
 
+  async getAll(jobIds: readonly string[], signal: AbortSignal): Promise<readonly Job[]> {
+    const ids = jobIds.filter((id) => isShardedId(id)).map((jobId) => ({ jobId }));
+    const jobs = this.#batches(ids, READ_PER_CALL).map(async (batch) => {
+      const keys = batch.map(({ jobId }) => this.#keys.ofId(jobId).jobs + jobId);
+      const records = (await this.#connection.run('get-all', keys, [], signal)) as readonly ScriptReply[];
+      return batch.map(({ jobId }, i) => decodeJob(jobId, records[i] ?? null));
+    });
+    return (await Promise.all(jobs)).flat().filter((job) => job !== undefined);
+  }
+
   async getByOperation(operationId: string, signal: AbortSignal): Promise<Job | undefined> {
     if (!isShardedId(operationId)) return undefined;
     const keys = this.#keys.ofId(operationId);
@@ -155,10 +168,8 @@ export class RedisJobStore implements JobStore {
   }
 
   async settle(carriedOut: readonly KnownVersion[], signal: AbortSignal): Promise<void> {
-    const groups = this.#connection.spansSlots ? [carriedOut] : [...groupByShard(carriedOut, this.#keys).values()];
-    const batches = groups.flatMap((group) => inBatches(group, SETTLED_PER_CALL));
     await Promise.all(
-      batches.map((batch) => {
+      this.#batches(carriedOut, SETTLED_PER_CALL).map((batch) => {
         const keys = batch.flatMap(({ jobId }) => {
           const { jobs, unsettled } = this.#keys.ofId(jobId);
           return [jobs + jobId, unsettled];
@@ -258,13 +269,12 @@ export class RedisJobStore implements JobStore {
         return (reply as ReadonlyArray<readonly ScriptReply[]>).map((each) => each.map(String));
       }),
     );
-    const read = async (chosen: readonly string[]) => {
-      const jobs = await Promise.all(chosen.map((id) => this.get(id, signal)));
-      return jobs.filter((job) => job !== undefined);
-    };
     const [queued, finished] = await Promise.all([
-      read(ids.flatMap(([waiting = []]) => waiting).slice(0, limit)),
-      read(ids.flatMap(([, ended = []]) => ended)),
+      this.getAll(ids.flatMap(([waiting = []]) => waiting).slice(0, limit), signal),
+      this.getAll(
+        ids.flatMap(([, ended = []]) => ended),
+        signal,
+      ),
     ]);
     // Either may have moved on since the ids were read.
     return {
@@ -294,6 +304,12 @@ export class RedisJobStore implements JobStore {
   /** The shards, as calls that only look may name them together. */
   #shardsByCall(): ReadonlyArray<readonly ShardKeys[]> {
     return this.#connection.spansSlots ? [this.#keys.all] : this.#keys.all.map((each) => [each]);
+  }
+
+  /** Jobs as one call may name them together. */
+  #batches<T extends { readonly jobId: string }>(jobs: readonly T[], size: number): ReadonlyArray<readonly T[]> {
+    const groups = this.#connection.spansSlots ? [jobs] : [...groupByShard(jobs, this.#keys).values()];
+    return groups.flatMap((group) => inBatches(group, size));
   }
 
   #commonArguments(): readonly ScriptArgument[] {

@@ -22,6 +22,7 @@ const SCRIPT_NAMES = [
   'peek-due',
   'claim-due',
   'get',
+  'get-all',
   'get-by-operation',
   'list-ids',
   'count',

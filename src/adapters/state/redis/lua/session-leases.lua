@@ -5,6 +5,8 @@
 -- KEYS[1] the session's record
 -- ARGV[1] the call, ARGV[2] how many are added, ARGV[3...] their ids, then those of the leases that are removed
 --
+-- The record's `changedBy` is the last call that spoke for the bot and changed something: it holds no bot any more.
+--
 -- Returns 1, or 0 where what was to be added was not.
 
 local fields = redis.call('HMGET', KEYS[1], 'leases', 'pollId', 'capacity')
@@ -26,7 +28,7 @@ end
 local room = fields[2] == ARGV[1] and #leases <= tonumber(fields[3])
 while not room and #leases > kept do leases[#leases] = nil end
 if #leases > kept or next(removed) then
-  redis.call('HSET', KEYS[1], 'leases', #leases == 0 and '[]' or cjson.encode(leases))
+  redis.call('HSET', KEYS[1], 'leases', #leases == 0 and '[]' or cjson.encode(leases), 'changedBy', ARGV[1])
   redis.call('HINCRBY', KEYS[1], 'version', 1)
 end
 return (added == 0 or room) and 1 or 0

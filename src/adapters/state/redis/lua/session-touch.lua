@@ -6,7 +6,8 @@
 -- ARGV[4] bot id, ARGV[5] milliseconds to live, ARGV[6] requirement key of what it offers, ARGV[7] the properties as
 -- JSON, ARGV[8...] the record's other fields and values in turn
 --
--- Returns {'session', record, the call that spoke for the bot until now, the replica that had it}, {'ended', how}, {'other-bot'} or {'unknown'}.
+-- Returns {'session', record, the call that spoke for the bot until now, the replica that had it}, the last two left
+-- out where that call has changed leases, {'ended', how}, {'other-bot'} or {'unknown'}.
 
 --- include session
 
@@ -18,7 +19,7 @@ if not bot_id then
   return { 'unknown' }
 end
 if bot_id ~= ARGV[4] then return { 'other-bot' } end
-local before = redis.call('HMGET', SESSION, 'pollId', 'replicaId')
+local before = redis.call('HMGET', SESSION, 'pollId', 'replicaId', 'changedBy')
 local now = read_clock()
 local lifetime = tonumber(ARGV[5])
 local record = { 'properties', ARGV[7], 'lastSeenAt', tostring(now), 'expiresAt', tostring(now + lifetime) }
@@ -27,4 +28,9 @@ redis.call('HSET', SESSION, unpack(record))
 redis.call('HINCRBY', SESSION, 'version', 1)
 set_offer(name, ARGV[6], ARGV[7])
 set_deadline(name, bot_id, now, lifetime)
-return { 'session', redis.call('HGETALL', SESSION), before[1], before[2] }
+local answer = { 'session', redis.call('HGETALL', SESSION) }
+if before[3] ~= before[1] then
+  answer[3] = before[1]
+  answer[4] = before[2]
+end
+return answer
