@@ -22,6 +22,9 @@ export interface WorkInterest {
   readonly capability: Capability;
 }
 
+/** What a carrier needs to know of a message to tell whether it is gone. */
+export type OfferedWork = Pick<WorkMessage, 'jobId' | 'priority' | 'offeredAt'>;
+
 /** A work message in hand. Exactly one of the two verbs must be called. */
 export interface WorkDelivery {
   readonly work: WorkMessage;
@@ -106,12 +109,18 @@ export interface Broker {
   withdrawWork(queue: WorkQueueName, jobId: string): void;
 
   /**
-   * Whether the message of a job that still waits is gone, as far as the carrier can tell: its queue was purged or
+   * Those of the jobs that wait in a queue whose message is gone, as far as the carrier can tell: the queue was purged or
    * deleted, its messages were moved, or the carrier lost it. What is told may be some seconds old. A message that is
    * gone may go unnoticed while its queue neither falls empty nor hands out a younger one of its priority; a job that
    * nobody would have been given in that time loses nothing by it.
+   *
+   * @throws UNAVAILABLE with RetryInfo when the carrier can't be reached.
    */
-  hasLost(work: WorkMessage, signal: AbortSignal): Promise<boolean>;
+  findLost<Offered extends OfferedWork>(
+    queue: WorkQueueName,
+    offered: readonly Offered[],
+    signal: AbortSignal,
+  ): Promise<readonly Offered[]>;
 
   /**
    * Calls the listener for every message that its queue gave up. UNAVAILABLE and RESOURCE_EXHAUSTED bring the message back

@@ -5,11 +5,11 @@ import type { Job } from '../domain/job.ts';
 import { createJob } from '../domain/job-machine/create.ts';
 import type { JobEvent, Submission } from '../domain/job-machine/event.ts';
 import { isJoinable } from '../domain/job-machine/join.ts';
-import { nextDeadline } from '../domain/job-machine/tick.ts';
+import { isOnlyLookDue, nextDeadline } from '../domain/job-machine/tick.ts';
 import { transition } from '../domain/job-machine/transition.ts';
 import { STAGE_NUMBERS } from '../domain/operation-query.ts';
 import { createRequirement } from '../domain/platform.ts';
-import type { JobStore } from './job-store.ts';
+import { dueLook, type JobStore } from './job-store.ts';
 
 /** A store that a test has for itself, with a clock that the test moves. */
 export interface JobStoreFixture extends AsyncDisposable {
@@ -182,12 +182,30 @@ export function describeJobStore(name: string, create: () => Promise<JobStoreFix
       await using fixture = await create();
       const { job } = await fixture.store.submit(submissionOf({ watch: undefined }), signal);
       await fixture.advance(51_000);
-      expect(await fixture.store.due(10, signal)).toEqual([job.id]);
-      expect(await fixture.store.due(10, signal)).toEqual([]);
+      const due = { jobIds: [job.id], looks: [] };
+      expect(await fixture.store.due(10, signal)).toEqual(due);
+      expect(await fixture.store.due(10, signal)).toEqual({ jobIds: [], looks: [] });
       await fixture.advance(10_000);
-      expect(await fixture.store.due(10, signal)).toEqual([job.id]);
+      expect(await fixture.store.due(10, signal)).toEqual(due);
       await fixture.store.apply(job.id, { type: 'tick' }, signal);
       expect((await fixture.store.get(job.id, signal))?.state).toBe('cancelled');
+    });
+
+    test('the look at a job that waits comes to one caller, and is put off by the grace', async () => {
+      await using fixture = await create();
+      const { store } = fixture;
+      const requirement = createRequirement([{ name: 'ISA', value: 'arm' }]);
+      const { job } = await store.submit(submissionOf({ requirement, priority: -3 }), signal);
+      await store.settle([{ jobId: job.id, version: 1 }], signal);
+      await fixture.advance(2_000);
+      const { jobIds, looks } = await store.due(10, signal);
+      expect([jobIds, looks.length]).toEqual([[], 1]);
+      const look = { ...dueLook(job, job.offeredAt), offeredFor: expect.any(Number) as number };
+      expect(looks[0]).toEqual(look);
+      expect(await store.due(10, signal)).toEqual({ jobIds: [], looks: [] });
+      await store.apply(job.id, { type: 'fit', unmet: 'no bot' }, signal);
+      await fixture.advance(POLICY.unservedGrace + 1_000);
+      expect((await store.due(10, signal)).looks).toEqual([{ ...look, wasUnserved: true }]);
     });
 
     test('a finished job is forgotten after its retention, operations and all', async () => {
@@ -195,7 +213,7 @@ export function describeJobStore(name: string, create: () => Promise<JobStoreFix
       const submission = submissionOf({ cached: GOOD });
       await fixture.store.submit(submission, signal);
       await fixture.advance(301_000);
-      for (const jobId of await fixture.store.due(10, signal))
+      for (const jobId of (await fixture.store.due(10, signal)).jobIds)
         await fixture.store.apply(jobId, { type: 'tick' }, signal);
       expect(await fixture.store.get(submission.jobId, signal)).toBeUndefined();
       expect(await fixture.store.getByOperation(submission.operationId, signal)).toBeUndefined();
@@ -457,10 +475,17 @@ async function replay({ store, advance }: JobStoreFixture, steps: readonly Step[
       case 'pass': {
         now += step.milliseconds;
         await advance(step.milliseconds);
-        const due = await store.due(100, signal);
-        const expected = [...model.values()].filter((job) => nextDeadline(job) <= now).map((job) => job.id);
-        assert.deepEqual([...due].sort(), expected.sort());
-        for (const jobId of due) await both(jobId, { type: 'tick' });
+        const { jobIds, looks } = await store.due(100, signal);
+        const expected = [...model.values()].filter((job) => nextDeadline(job) <= now);
+        const looked = expected.filter((job) => isOnlyLookDue(job, now));
+        const idsOf = (jobs: readonly Job[]) => jobs.map((job) => job.id).sort();
+        assert.deepEqual(looks.map((look) => look.jobId).sort(), idsOf(looked));
+        assert.deepEqual([...jobIds].sort(), idsOf(expected.filter((job) => !looked.includes(job))));
+        for (const job of looked) {
+          const { next } = transition(job, { type: 'tick' }, now);
+          if (next !== undefined) model.set(job.id, next);
+        }
+        for (const jobId of jobIds) await both(jobId, { type: 'tick' });
         break;
       }
     }

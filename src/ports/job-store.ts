@@ -47,6 +47,29 @@ export interface WaitingJobs {
   readonly oldestQueuedAt: number;
 }
 
+/** A job that waits, and at which it is time to look: whether any bot fits it, and whether its message is still there. */
+export interface DueLook {
+  readonly jobId: string;
+  readonly queue: WorkQueueName;
+  /** The attempt that it waits for. */
+  readonly attempt: number;
+  readonly priority: number;
+  /** When it was last offered. Milliseconds since the epoch on the store's clock. */
+  readonly offeredAt: number;
+  /** For how many milliseconds that offer has stood. */
+  readonly offeredFor: number;
+  /** Whether no bot fitted when it was looked at before. */
+  readonly wasUnserved: boolean;
+  /** Milliseconds that it waits for a bot that fits. */
+  readonly unservedGrace: number;
+}
+
+export interface DueJobs {
+  /** To be given a `tick`. */
+  readonly jobIds: readonly string[];
+  readonly looks: readonly DueLook[];
+}
+
 /** A few of the jobs, for people. */
 export interface JobGlance {
   /** Some that wait, in no order. */
@@ -103,10 +126,13 @@ export interface JobStore {
   ): Promise<{ readonly changed: readonly Job[]; readonly gone: readonly string[] }>;
 
   /**
-   * Ids of jobs whose deadline has passed or whose effects were not settled in time, the earliest first. Each is given
-   * to one caller, and to another only if it is still due some seconds later.
+   * What is due: jobs whose deadline has passed or whose effects were not settled in time, the earliest first, and looks
+   * at jobs that wait. Each is given to one caller. A job comes to another only if it is still due some seconds later; a
+   * look is put off by the job's grace with that, as a `tick` would do, which would be a step and a record for each.
+   *
+   * @param limit jobs in all.
    */
-  due(limit: number, signal: AbortSignal): Promise<readonly string[]>;
+  due(limit: number, signal: AbortSignal): Promise<DueJobs>;
 
   /** Operations that fit a query. @param after where the page before said that the next begins. */
   list(query: OperationQuery, limit: number, after: SortKey | undefined, signal: AbortSignal): Promise<OperationPage>;
@@ -118,6 +144,20 @@ export interface JobStore {
 
   /** What waits, by queue, in no order. An operator's question: it looks at every job that waits. */
   waiting(signal: AbortSignal): Promise<readonly WaitingJobs[]>;
+}
+
+/** The look at a job that waits. @param now milliseconds since the epoch on the store's clock. */
+export function dueLook(job: Job, now: number): DueLook {
+  return {
+    jobId: job.id,
+    queue: { instanceName: job.instanceName, requirement: job.requirement },
+    attempt: job.attempts + 1,
+    priority: job.priority,
+    offeredAt: job.offeredAt,
+    offeredFor: now - job.offeredAt,
+    wasUnserved: job.unservedSince !== undefined,
+    unservedGrace: job.policy.unservedGrace,
+  };
 }
 
 /** Takes what waits in a queue together with what was counted of it so far. */

@@ -4,14 +4,13 @@ import type { JobEffect } from '../domain/job-machine/effect.ts';
 import type { JobEvent, OfferLoss } from '../domain/job-machine/event.ts';
 import { buildLabels, offer } from '../domain/job-machine/tell.ts';
 import { parseLeaseId } from '../domain/lease.ts';
-import type { WorkMessage } from '../domain/work.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { BotSessionStore } from '../ports/bot-session-store.ts';
 import { type Broker, CarrierAwayError, type ReplicaUpdate, type ReturnedWork } from '../ports/broker.ts';
-import type { AppliedEvent, JobStore } from '../ports/job-store.ts';
-import { FitChecks } from './fit-checks.ts';
+import { type AppliedEvent, type DueLook, dueLook, type JobStore } from '../ports/job-store.ts';
 import type { LeasedJobs } from './leased-jobs.ts';
+import { Looking, type OfferName } from './looking.ts';
 import type { PollRegistry } from './poll-registry.ts';
 import type { SchedulingSettings } from './settings.ts';
 import type { Settling } from './settling.ts';
@@ -38,9 +37,6 @@ const FORGOTTEN = Number.MAX_SAFE_INTEGER;
 /** How late another replica's clients may hear of a change that is not the end of their job, in milliseconds. */
 const STAGE_PATIENCE = 20;
 
-/** How long after an offer its message is looked for, in milliseconds: carriers tell what was true a second ago. */
-const OFFER_SEEN_AFTER = 2_000;
-
 /**
  * Carries out what must follow a change of a job: write, then tell.
  *
@@ -48,12 +44,16 @@ const OFFER_SEEN_AFTER = 2_000;
  */
 export class EffectRunner {
   readonly #options: EffectRunnerOptions;
-  readonly #fitChecks: FitChecks;
+  readonly #looking: Looking;
   readonly #never = new AbortController().signal;
 
   constructor(options: EffectRunnerOptions) {
     this.#options = options;
-    this.#fitChecks = new FitChecks(options.sessions, options.clock);
+    this.#looking = new Looking({
+      ...options,
+      apply: (jobId, event) => this.apply(jobId, event, this.#never),
+      loseOffer: (offered, loss) => this.#loseOffer(offered, loss),
+    });
   }
 
   /** Applies an event and carries out its effects. Undefined where the job is not known. */
@@ -116,6 +116,11 @@ export class EffectRunner {
     broker.publishUpdate([before.replicaId], { kind: 'poll-superseded', botSessionName, pollId: before.pollId });
   }
 
+  /** Looks whether bots fit what waits, and whether its messages are still there. What fails is logged. */
+  lookAt(looks: readonly DueLook[]): Promise<void> {
+    return this.#looking.lookAt(looks);
+  }
+
   /** Takes in that a work queue gave a message up. */
   async takeBack({ work, why }: ReturnedWork): Promise<void> {
     await this.#loseOffer(work, why === 'misplaced' ? this.#options.lostWork : why);
@@ -140,7 +145,8 @@ export class EffectRunner {
         if (job !== undefined) await this.#deadLetter(job, effect.reason);
         break;
       case 'check-fit':
-        if (job !== undefined) await this.#checkFit(job);
+        // The look itself, just now, has put off the next one by the grace.
+        if (job !== undefined) await this.lookAt([dueLook(job, job.fitCheckAt - job.policy.unservedGrace)]);
         break;
     }
   }
@@ -193,30 +199,8 @@ export class EffectRunner {
     logger.warn({ jobId: job.id, reason }, 'a job failed');
   }
 
-  async #checkFit(job: Job): Promise<void> {
-    const unmet = await this.#fitChecks.unmet(job, this.#never);
-    if (unmet === undefined && job.unservedSince === undefined) {
-      // Nothing to note: the look itself has put off the next one. So it is with most of what waits in a long queue.
-      await this.#replaceLostOffer(job);
-      return;
-    }
-    const applied = await this.#options.jobs.apply(job.id, { type: 'fit', unmet }, this.#never);
-    if (applied === undefined) return;
-    await this.run(job.id, applied);
-    if (unmet === undefined && applied.job?.state === 'queued') await this.#replaceLostOffer(applied.job);
-  }
-
-  /** Messages are hints, and may be gone: a queue is purged or deleted, a broker comes back without them. */
-  async #replaceLostOffer(job: Job): Promise<void> {
-    const effect = offer(job);
-    // The look at its fit, just now, has put off the next one by the grace.
-    const waited = job.fitCheckAt - job.policy.unservedGrace - job.offeredAt;
-    if (effect.type !== 'offer' || waited < OFFER_SEEN_AFTER) return;
-    if (!(await this.#options.broker.hasLost(effect.work, this.#never))) return;
-    await this.#loseOffer(effect.work, this.#options.lostWork);
-  }
-
-  async #loseOffer({ jobId, attempt, offeredAt }: WorkMessage, loss: OfferLoss): Promise<void> {
+  /** @throws what the broker throws on what follows. */
+  async #loseOffer({ jobId, attempt, offeredAt }: OfferName, loss: OfferLoss): Promise<void> {
     const { jobs, logger } = this.#options;
     const applied = await jobs.apply(jobId, { type: 'offer-lost', attempt, offeredAt, loss }, this.#never);
     if (applied === undefined || !applied.accepted) return;

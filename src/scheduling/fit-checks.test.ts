@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { Job } from '../domain/job.ts';
 import { createRequirement, type Property } from '../domain/platform.ts';
+import type { WorkQueueName } from '../domain/work.ts';
 import { FakeClock } from '../lib/fake-clock.ts';
 import { FitChecks } from './fit-checks.ts';
 
@@ -20,27 +20,29 @@ function setUp() {
   return { clock, offers, asked: () => asked, checks: new FitChecks(sessions, clock) };
 }
 
-function job(properties: readonly Property[], unservedGrace = 60_000): Job {
-  return { instanceName: 'main', requirement: createRequirement(properties), policy: { unservedGrace } } as Job;
+const GRACE = 60_000;
+
+function queue(properties: readonly Property[]): WorkQueueName {
+  return { instanceName: 'main', requirement: createRequirement(properties) };
 }
 
-test('many jobs of one queue ask once in a second', async () => {
+test('what is asked of one queue is found out once in a second', async () => {
   const { clock, asked, checks } = setUp();
-  for (let i = 0; i < 10; i++) await checks.unmet(job([LINUX]), signal);
+  for (let i = 0; i < 10; i++) await checks.unmet(queue([LINUX]), GRACE, signal);
   expect(asked()).toBe(1);
-  await checks.unmet(job([]), signal);
+  await checks.unmet(queue([]), GRACE, signal);
   expect(asked()).toBe(2);
   await clock.advance(1_000);
-  await checks.unmet(job([LINUX]), signal);
+  await checks.unmet(queue([LINUX]), GRACE, signal);
   expect(asked()).toBe(3);
 });
 
 test('a bot that comes is noticed within a tenth of the grace', async () => {
   const { clock, offers, checks } = setUp();
-  expect(await checks.unmet(job([LINUX], 1_000), signal)).toContain('no bot is connected');
+  expect(await checks.unmet(queue([LINUX]), 1_000, signal)).toContain('no bot is connected');
   offers.push([LINUX]);
   await clock.advance(100);
-  expect(await checks.unmet(job([LINUX], 1_000), signal)).toBeUndefined();
+  expect(await checks.unmet(queue([LINUX]), 1_000, signal)).toBeUndefined();
 });
 
 test('a store that fails is asked again at once', async () => {
@@ -50,7 +52,7 @@ test('a store that fails is asked again at once', async () => {
     { offers: () => (fails ? Promise.reject(new Error('away')) : Promise.resolve([[]])) },
     clock,
   );
-  await expect(checks.unmet(job([]), signal)).rejects.toThrow('away');
+  await expect(checks.unmet(queue([]), GRACE, signal)).rejects.toThrow('away');
   fails = false;
-  expect(await checks.unmet(job([]), signal)).toBeUndefined();
+  expect(await checks.unmet(queue([]), GRACE, signal)).toBeUndefined();
 });

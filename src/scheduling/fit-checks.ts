@@ -1,5 +1,4 @@
-import type { Job } from '../domain/job.ts';
-import { workQueueKey } from '../domain/work.ts';
+import { type WorkQueueName, workQueueKey } from '../domain/work.ts';
 import type { Clock } from '../lib/clock.ts';
 import { LruMap } from '../lib/lru-map.ts';
 import type { BotSessionStore } from '../ports/bot-session-store.ts';
@@ -19,7 +18,7 @@ interface Answer {
   readonly unmet: Promise<string | undefined>;
 }
 
-/** Finds out whether any live bot covers what a job asks for. */
+/** Finds out whether any live bot covers what jobs ask for. */
 export class FitChecks {
   readonly #sessions: Pick<BotSessionStore, 'offers'>;
   readonly #clock: Clock;
@@ -31,21 +30,25 @@ export class FitChecks {
     this.#clock = clock;
   }
 
-  /** What no bot has of a job's requirement, in words; undefined when some bot covers it. */
-  async unmet(job: Job, signal: AbortSignal): Promise<string | undefined> {
-    const key = workQueueKey(job);
+  /**
+   * What no bot has of a queue's requirement, in words; undefined when some bot covers it.
+   *
+   * @param grace how long a job waits for one that does, in milliseconds.
+   */
+  async unmet(queue: WorkQueueName, grace: number, signal: AbortSignal): Promise<string | undefined> {
+    const key = workQueueKey(queue);
     const now = this.#clock.monotonic();
-    const life = Math.min(ANSWER_LIFE, job.policy.unservedGrace * ANSWER_LIFE_IN_GRACES);
+    const life = Math.min(ANSWER_LIFE, grace * ANSWER_LIFE_IN_GRACES);
     let answer = this.#answers.get(key);
     if (answer === undefined || now - answer.askedAt >= life) {
-      answer = { askedAt: now, unmet: this.#find(job, signal) };
+      answer = { askedAt: now, unmet: this.#find(queue, signal) };
       answer.unmet.catch(() => this.#answers.delete(key));
       this.#answers.set(key, answer);
     }
     return await answer.unmet;
   }
 
-  async #find({ requirement, instanceName }: Job, signal: AbortSignal): Promise<string | undefined> {
+  async #find({ requirement, instanceName }: WorkQueueName, signal: AbortSignal): Promise<string | undefined> {
     return describeUnmet(requirement, instanceName, await this.#sessions.offers(instanceName, signal));
   }
 }

@@ -69,11 +69,12 @@ export class Sweeping implements Service {
   async #tickJobs(): Promise<void> {
     const { jobs, effects } = this.#options;
     for (let i = 0; i < BATCHES_PER_SWEEP && !this.#stopped; i++) {
-      const due = await jobs.due(BATCH, this.#never);
-      await mapConcurrently(due, CONCURRENT_TICKS, this.#never, (jobId) =>
+      const { jobIds, looks } = await jobs.due(BATCH, this.#never);
+      await mapConcurrently(jobIds, CONCURRENT_TICKS, this.#never, (jobId) =>
         this.#guard(`job ${jobId}`, () => effects.apply(jobId, { type: 'tick' }, this.#never)),
       );
-      if (due.length < BATCH) break;
+      await effects.lookAt(looks);
+      if (jobIds.length + looks.length < BATCH) break;
     }
   }
 

@@ -250,12 +250,12 @@ describe('jobs in Redis', () => {
     const store = createJobStore(farm.connection, { now: () => now });
     const { job } = await store.submit(submissionOf(), signal);
     now += 6_000;
-    expect(await store.due(10, signal)).toEqual([job.id]);
+    expect((await store.due(10, signal)).jobIds).toEqual([job.id]);
     const applied = await store.apply(job.id, { type: 'tick' }, signal);
     expect(applied?.effects.map((each) => each.type)).toContain('offer');
     await store.settle([{ jobId: job.id, version: job.version }], signal);
     now += 6_000;
-    expect(await store.due(10, signal)).toEqual([]);
+    expect((await store.due(10, signal)).jobIds).toEqual([]);
   });
 
   test('what a younger change owes is not settled by an older one', async () => {
@@ -266,7 +266,7 @@ describe('jobs in Redis', () => {
     await store.submit(submissionOf({ priority: 1 }), signal);
     await store.settle([{ jobId: job.id, version: job.version }], signal);
     now += 6_000;
-    expect(await store.due(10, signal)).toEqual([job.id]);
+    expect((await store.due(10, signal)).jobIds).toEqual([job.id]);
   });
 
   test('answers of finished jobs are bounded by bytes as well as by count', async () => {

@@ -290,8 +290,11 @@ async function take(stores: TwoStores, each: Step): Promise<void> {
     }
     case 'pass': {
       await stores.clock.advance(each.milliseconds);
-      const due = await stores.both(async (store) => [...(await store.due(1_000, signal))].sort());
-      for (const jobId of due) await stores.apply(jobId, { type: 'tick' });
+      const due = await stores.both(async (store) => {
+        const { jobIds, looks } = await store.due(1_000, signal);
+        return { jobIds: [...jobIds].sort(), looks: [...looks].sort((a, b) => (a.jobId < b.jobId ? -1 : 1)) };
+      });
+      for (const jobId of due.jobIds) await stores.apply(jobId, { type: 'tick' });
       break;
     }
   }

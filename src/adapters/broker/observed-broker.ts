@@ -3,6 +3,7 @@ import type {
   Broker,
   DeadLetter,
   JobEventMessage,
+  OfferedWork,
   ReplicaUpdate,
   ReturnedWork,
   WorkDelivery,
@@ -36,8 +37,12 @@ export class ObservedBroker implements Broker {
     this.#inner.withdrawWork(queue, jobId);
   }
 
-  hasLost(work: WorkMessage, signal: AbortSignal): Promise<boolean> {
-    return this.#inner.hasLost(work, signal);
+  findLost<Offered extends OfferedWork>(
+    queue: WorkQueueName,
+    offered: readonly Offered[],
+    signal: AbortSignal,
+  ): Promise<readonly Offered[]> {
+    return this.#inner.findLost(queue, offered, signal);
   }
 
   onReturned(listener: (returned: ReturnedWork) => Promise<void>): () => void {

@@ -34,6 +34,13 @@ export function tick(job: Job, now: number): Transition {
   return job.lease === undefined ? tickQueued(job, now) : tickLeased(job, job.lease, now);
 }
 
+/** Whether nothing of a job that waits is due but the look whether any bot fits it. */
+export function isOnlyLookDue(job: Job, now: number): boolean {
+  const { queueTimeout } = job.policy;
+  if (job.state !== 'queued' || now < job.fitCheckAt || now >= abandonedAt(job)) return false;
+  return queueTimeout === undefined || now < job.queuedAt + queueTimeout;
+}
+
 function tickQueued(job: Job, now: number): Transition {
   const { queueTimeout } = job.policy;
   if (queueTimeout !== undefined && now >= job.queuedAt + queueTimeout) {

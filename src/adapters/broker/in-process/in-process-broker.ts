@@ -5,6 +5,7 @@ import type {
   Broker,
   DeadLetter,
   JobEventMessage,
+  OfferedWork,
   ReplicaUpdate,
   WorkDelivery,
   WorkInterest,
@@ -56,8 +57,13 @@ export class InProcessBroker implements Broker {
     this.#queues.get(workQueueKey(queue))?.messages.delete(jobId);
   }
 
-  async hasLost(work: WorkMessage, _signal: AbortSignal): Promise<boolean> {
-    return this.#queues.get(workQueueKey(work))?.messages.has(work.jobId) !== true;
+  async findLost<Offered extends OfferedWork>(
+    queue: WorkQueueName,
+    offered: readonly Offered[],
+    _signal: AbortSignal,
+  ): Promise<readonly Offered[]> {
+    const messages = this.#queues.get(workQueueKey(queue))?.messages;
+    return offered.filter(({ jobId }) => messages?.has(jobId) !== true);
   }
 
   /** No queue here gives a message up. */

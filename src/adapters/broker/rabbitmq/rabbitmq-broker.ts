@@ -9,6 +9,7 @@ import type {
   Broker,
   DeadLetter,
   JobEventMessage,
+  OfferedWork,
   ReplicaUpdate,
   ReturnedWork,
   WorkDelivery,
@@ -169,13 +170,21 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
     }
   }
 
-  async hasLost(work: WorkMessage, signal: AbortSignal): Promise<boolean> {
+  async findLost<Offered extends OfferedWork>(
+    queue: WorkQueueName,
+    offered: readonly Offered[],
+    signal: AbortSignal,
+  ): Promise<readonly Offered[]> {
     signal.throwIfAborted();
-    if ((await this.#workQueues.waiting(work)) === 0) return true;
+    if ((await this.#workQueues.waiting(queue)) === 0) return offered;
     // Within one level a queue hands out in order of arrival.
-    const level = priorityLevel(work.priority, this.#options.queues.priorityLevels);
-    const handedOutTo = this.#directory.handedOutTo(work, level);
-    return handedOutTo !== undefined && work.offeredAt < handedOutTo - OVERTAKING_MS;
+    const levels = new Map<number, number | undefined>();
+    return offered.filter(({ priority, offeredAt }) => {
+      const level = priorityLevel(priority, this.#options.queues.priorityLevels);
+      if (!levels.has(level)) levels.set(level, this.#directory.handedOutTo(queue, level));
+      const handedOutTo = levels.get(level);
+      return handedOutTo !== undefined && offeredAt < handedOutTo - OVERTAKING_MS;
+    });
   }
 
   onReturned(listener: (returned: ReturnedWork) => Promise<void>): () => void {

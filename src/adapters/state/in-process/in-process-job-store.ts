@@ -2,7 +2,7 @@ import { deduplicationKey, isFinished, type Job } from '../../../domain/job.ts';
 import { createJob } from '../../../domain/job-machine/create.ts';
 import type { JobEvent, Submission, Watch } from '../../../domain/job-machine/event.ts';
 import { isJoinable } from '../../../domain/job-machine/join.ts';
-import { nextDeadline } from '../../../domain/job-machine/tick.ts';
+import { isOnlyLookDue, nextDeadline } from '../../../domain/job-machine/tick.ts';
 import { transition } from '../../../domain/job-machine/transition.ts';
 import {
   compareSortKeys,
@@ -19,6 +19,9 @@ import { IndexedHeap } from '../../../lib/indexed-heap.ts';
 import {
   type AppliedEvent,
   addWaiting,
+  type DueJobs,
+  type DueLook,
+  dueLook,
   type JobCounts,
   type JobGlance,
   type JobStore,
@@ -121,16 +124,25 @@ export class InProcessJobStore implements JobStore {
     return { changed, gone };
   }
 
-  async due(limit: number, _signal: AbortSignal): Promise<readonly string[]> {
+  async due(limit: number, _signal: AbortSignal): Promise<DueJobs> {
     const now = this.#clock.now();
-    const ids: string[] = [];
-    while (ids.length < limit) {
+    const jobIds: string[] = [];
+    const looks: DueLook[] = [];
+    while (jobIds.length + looks.length < limit) {
       const first = this.#deadlines.peek();
       if (first === undefined || first[1] > now) break;
-      ids.push(first[0]);
+      const job = this.#jobs.get(first[0]);
+      if (job !== undefined && isOnlyLookDue(job, now)) {
+        looks.push(dueLook(job, now));
+        this.#apply(job, { type: 'tick' }, now);
+        // Without a grace it is due again at once; one look in a call will do.
+        this.#deadlines.set(job.id, Math.max(this.#deadlines.get(job.id) ?? 0, now + 1));
+        continue;
+      }
+      jobIds.push(first[0]);
       this.#deadlines.set(first[0], now + DUE_AGAIN_AFTER);
     }
-    return ids;
+    return { jobIds, looks };
   }
 
   async list(

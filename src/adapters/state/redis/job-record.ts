@@ -8,6 +8,7 @@ import type { Outcome, PlainStatus } from '../../../domain/outcome.ts';
 import type { Property } from '../../../domain/platform.ts';
 import type { RequestMetadata } from '../../../domain/request-metadata.ts';
 import type { WorkQueueName } from '../../../domain/work.ts';
+import type { DueLook } from '../../../ports/job-store.ts';
 import type { ScriptReply } from './redis-connection.ts';
 
 /** What the scripts write as JSON. */
@@ -140,6 +141,30 @@ export function decodeEffects(reply: ScriptReply | undefined, job: Job | undefin
         return [];
     }
   });
+}
+
+/** Values that a script answers for each look. */
+const LOOK_VALUES = 8;
+
+/** The looks that are due. @param looks, queues as `claim-due` answers. */
+export function decodeLooks(looks: readonly ScriptReply[], queues: readonly ScriptReply[]): DueLook[] {
+  const names: WorkQueueName[] = [];
+  for (let i = 0; i + 1 < queues.length; i += 2) names.push(decodeQueueName(String(queues[i]), String(queues[i + 1])));
+  const decoded: DueLook[] = [];
+  for (let i = 0; i + LOOK_VALUES <= looks.length; i += LOOK_VALUES) {
+    const [id, attempts, priority, offeredAt, offeredFor, unserved, grace, queue] = looks.slice(i, i + LOOK_VALUES);
+    decoded.push({
+      jobId: String(id),
+      queue: names[Number(queue)] as WorkQueueName,
+      attempt: Number(attempts) + 1,
+      priority: Number(priority),
+      offeredAt: Number(offeredAt),
+      offeredFor: Number(offeredFor),
+      wasUnserved: unserved === 1,
+      unservedGrace: Number(grace),
+    });
+  }
+  return decoded;
 }
 
 /** @param fixed what never changes of a job, as JSON. @param key the key of its requirement. */

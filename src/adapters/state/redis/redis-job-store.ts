@@ -8,6 +8,8 @@ import { workQueueKey } from '../../../domain/work.ts';
 import {
   type AppliedEvent,
   addWaiting,
+  type DueJobs,
+  type DueLook,
   type JobCounts,
   type JobGlance,
   type JobStore,
@@ -21,6 +23,7 @@ import { JobKeys, type ShardKeys, scriptKeys } from './job-keys.ts';
 import {
   decodeEffects,
   decodeJob,
+  decodeLooks,
   decodeQueueName,
   encodeFixed,
   encodeOperation,
@@ -61,6 +64,9 @@ const RETRY_WHEN_FULL = 5_000;
 
 /** Jobs named in one call that renews watches. */
 const REFRESHED_PER_CALL = 100;
+
+/** Due jobs named in one call: each is a step of some microseconds, and Redis does nothing else meanwhile. */
+const CLAIMED_PER_CALL = 100;
 
 /** Jobs read in one call. */
 const READ_PER_CALL = 100;
@@ -116,6 +122,7 @@ export class RedisJobStore implements JobStore {
         watch?.replicaId ?? '',
         watch?.milliseconds ?? 0,
         cached === undefined ? '' : encodeOutcome(cached),
+        workQueueKey(submission),
       ],
       signal,
     );
@@ -210,7 +217,7 @@ export class RedisJobStore implements JobStore {
     return { changed, gone };
   }
 
-  async due(limit: number, signal: AbortSignal): Promise<readonly string[]> {
+  async due(limit: number, signal: AbortSignal): Promise<DueJobs> {
     const peeked = await Promise.all(
       this.#shardsByCall().map(async (shards) => {
         const keys = shards.flatMap(({ deadlines, unsettled }) => [deadlines, unsettled]);
@@ -228,18 +235,26 @@ export class RedisJobStore implements JobStore {
     }
     const chosen = [...earliest].sort((a, b) => a[1] - b[1]).slice(0, limit);
     const claimed = new Set<string>();
-    const claims = groupByShard(
+    const looks: DueLook[] = [];
+    const batches = this.#batches(
       chosen.map(([jobId]) => ({ jobId })),
-      this.#keys,
+      CLAIMED_PER_CALL,
     );
     await Promise.all(
-      [...claims].map(async ([{ deadlines, unsettled }, jobs]) => {
-        const args = [this.#now(), DUE_AGAIN_AFTER, ...jobs.map((each) => each.jobId)];
-        const got = await this.#connection.run('claim-due', [deadlines, unsettled], args, signal);
-        for (const id of got as readonly ScriptReply[]) claimed.add(String(id));
+      batches.map(async (batch) => {
+        const keys = batch.flatMap(({ jobId }) => scriptKeys(this.#keys.ofId(jobId), jobId));
+        const reply = await this.#connection.run(
+          'claim-due',
+          keys,
+          [...this.#commonArguments(), DUE_AGAIN_AFTER],
+          signal,
+        );
+        const [ids, found, queues] = reply as ReadonlyArray<readonly ScriptReply[]>;
+        for (const id of ids ?? []) claimed.add(String(id));
+        looks.push(...decodeLooks(found ?? [], queues ?? []));
       }),
     );
-    return chosen.map(([id]) => id).filter((id) => claimed.has(id));
+    return { jobIds: chosen.map(([id]) => id).filter((id) => claimed.has(id)), looks };
   }
 
   list(query: OperationQuery, limit: number, after: SortKey | undefined, signal: AbortSignal): Promise<OperationPage> {

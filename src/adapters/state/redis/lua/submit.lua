@@ -9,7 +9,7 @@
 -- ARGV[6] what is shared or '', ARGV[7] fixed, ARGV[8] policy, ARGV[9] requirement, ARGV[10] priority,
 -- ARGV[11] milliseconds until the first look for a bot that fits, ARGV[12] action, ARGV[13] id of the operation,
 -- ARGV[14] its JSON, ARGV[15] its priority, ARGV[16] replica that watches or '', ARGV[17] for how many milliseconds,
--- ARGV[18] outcome or ''
+-- ARGV[18] outcome or '', ARGV[19] key of the work queue
 --
 -- Returns {'joined', effects, record, id of the job}, {'created', now} or {'full'}.
 
@@ -41,7 +41,7 @@ if not cached and redis.call('ZCARD', DEADLINES) - redis.call('ZCARD', FINISHED)
   return { 'full' }
 end
 
-local record = { 'fixed', ARGV[7], 'policy', ARGV[8], 'requirement', ARGV[9] }
+local record = { 'fixed', ARGV[7], 'policy', ARGV[8], 'requirement', ARGV[9], 'queue', ARGV[19] }
 if shared ~= '' then
   record[#record + 1] = 'shared'
   record[#record + 1] = shared

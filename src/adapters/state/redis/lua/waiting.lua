@@ -11,14 +11,13 @@
 local found = {}
 local listed = {}
 for _, id in ipairs(redis.call('SMEMBERS', KEYS[1])) do
-  local fields = redis.call('HMGET', ARGV[1] .. id, 'fixed', 'requirement', 'state')
+  local fields = redis.call('HMGET', ARGV[1] .. id, 'fixed', 'requirement', 'state', 'queue')
   if fields[1] then
-    local queue = cjson.decode(fields[1]).instanceName .. '\n' .. fields[2]
     local queued_at = cjson.decode(fields[3]).queuedAt
-    local known = found[queue]
+    local known = found[fields[4]]
     if not known then
       known = { fixed = fields[1], requirement = fields[2], jobs = 0, oldest = queued_at }
-      found[queue] = known
+      found[fields[4]] = known
       listed[#listed + 1] = known
     end
     known.jobs = known.jobs + 1

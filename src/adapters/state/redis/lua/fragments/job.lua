@@ -13,6 +13,7 @@
 --   policy       the job's bounds: one line of numbers, `-` where there is none
 --   shared       what an Execute must have in common to join; absent where the job must not be shared
 --   requirement  the requirement's key
+--   queue        the key of the work queue
 --   fixed        JSON that scripts don't read
 --   action, partial, outcome    bytes, where there are any
 --   owed         `<version> <time> <reason>`: an offer, or with a reason a dead letter, that nobody has settled
@@ -25,8 +26,15 @@ local SPARE_LIFE = 86400000
 -- The same for finished jobs, which nobody needs to sweep.
 local SPARE_RETENTION = 60000
 
-local DEADLINES, QUEUED, UNSETTLED, FINISHED, ANSWERS = KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local SHARD = string.sub(DEADLINES, 1, -1 - #'deadlines')
+local DEADLINES, QUEUED, UNSETTLED, FINISHED, ANSWERS, SHARD
+
+-- From now on the shard is that of the job whose record is KEYS[first], and whose indexes follow it.
+local function use_shard(first)
+  DEADLINES, QUEUED, UNSETTLED = KEYS[first + 1], KEYS[first + 2], KEYS[first + 3]
+  FINISHED, ANSWERS = KEYS[first + 4], KEYS[first + 5]
+  SHARD = string.sub(DEADLINES, 1, -1 - #'deadlines')
+end
+use_shard(1)
 
 local function is_finished(job)
   return job.state ~= 'queued' and job.state ~= 'leased' and job.state ~= 'executing'
