@@ -133,8 +133,16 @@ function parseEntry(line: string): LogEntry | undefined {
   try {
     const { level, msg, time: _time, ...fields } = JSON.parse(line) as Record<string, unknown>;
     const known = LOG_LEVELS.find((each) => each === level);
-    return known === undefined ? undefined : { level: known, message: String(msg), fields };
+    if (known === undefined) return undefined;
+    return { level: known, message: String(msg), fields: { ...fields, err: errorOf(fields['err']) } };
   } catch {
     return undefined;
   }
+}
+
+/** Of the JSON of an error the error again, whose stack is its own: a log for people shows it line by line. */
+function errorOf(json: unknown): unknown {
+  const { name, message, stack } = (json ?? {}) as Readonly<Record<string, unknown>>;
+  if (typeof message !== 'string' || typeof stack !== 'string') return json;
+  return Object.assign(new Error(message), { name: String(name ?? 'Error'), stack });
 }

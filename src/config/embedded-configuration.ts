@@ -62,6 +62,8 @@ export function embeddedConfiguration(
       slots: defaults.cores,
       prefetch: workers ?? defaults.cores,
       directory: join(dataDirectory, 'worker'),
+      // Else the only worker would wait at an instance that is not there.
+      instance: firstInstanceOf(file),
     },
   };
   const { port, maxSizeBytes, consolePort } = options;
@@ -89,6 +91,13 @@ function diskFolders(value: unknown): string[] {
   const { kind, directory } = value as { readonly kind?: unknown; readonly directory?: unknown };
   const own = kind === 'disk' && typeof directory === 'string' ? [directory] : [];
   return [...own, ...Object.values(value).flatMap(diskFolders)];
+}
+
+/** The name of the first instance that a file has, which is not checked yet; undefined where it has none. */
+function firstInstanceOf(file: unknown): string | undefined {
+  const instances = (file as { readonly instances?: unknown } | null | undefined)?.instances;
+  const name = Array.isArray(instances) ? (instances[0] as { readonly name?: unknown } | null)?.name : undefined;
+  return typeof name === 'string' ? name : undefined;
 }
 
 /** A size on the command line can only be that of one store. */

@@ -157,6 +157,17 @@ describe('the embedded configuration', () => {
     expect(listen({ console: { listen: '10.0.0.1:80' } }, { console: false })).toBeUndefined();
   });
 
+  it('has its worker work for the first instance, unless the file names another', () => {
+    const instanceOf = (file: unknown) =>
+      embeddedConfiguration('t', file, { dataDirectory: '/data' }, defaults).worker.instance;
+    const instances = [{ name: 'main' }, { name: 'other' }];
+    expect(instanceOf(undefined)).toBe('');
+    expect(instanceOf({ instances })).toBe('main');
+    expect(instanceOf({ instances, worker: { instance: 'other' } })).toBe('other');
+    expect(() => instanceOf({ instances, worker: { instance: 'third' } })).toThrow("worker.instance: instance 'third'");
+    expect(() => instanceOf({ instances: 'main' })).toThrow('instances');
+  });
+
   it('refuses one size for a composed store', () => {
     const file = { blobs: { kind: 'read-only', store: { kind: 'memory' } } };
     const options = { dataDirectory: '/data', maxSizeBytes: 1024 ** 3 };

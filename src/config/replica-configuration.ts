@@ -139,7 +139,17 @@ export const gridSchema = z
     ...replicaShape,
     worker: z.strictObject(workerShape).describe('The worker of the grid; works for `server.listen`.'),
   })
-  .check(checkReplica);
+  .check(checkReplica)
+  .check((context) => {
+    const { worker, instances } = context.value;
+    if (worker.slots === 0 || instances.some(({ name }) => name === worker.instance)) return;
+    context.issues.push({
+      code: 'custom',
+      input: worker.instance,
+      path: ['worker', 'instance'],
+      message: `instance '${worker.instance}' is not among \`instances\``,
+    });
+  });
 
 export type GridConfiguration = z.output<typeof gridSchema>;
 

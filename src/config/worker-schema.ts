@@ -21,7 +21,10 @@ export const workerShape = {
     .min(0)
     .default(5 * 1024 ** 3)
     .describe('How much of the inputs is kept for the next actions, in bytes; default 5 GiB.'),
-  instance: z.string().default('').describe('The instance that it works for; default the one with the empty name.'),
+  instance: z
+    .string()
+    .default('')
+    .describe('The instance that it works for; default the one with the empty name, with `warren up` the first one.'),
   botId: z
     .string()
     .optional()

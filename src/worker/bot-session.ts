@@ -30,6 +30,9 @@ const FULL_PAUSE_MILLISECONDS = 20;
 /** News do not break off a call that is younger: its answer is about to come, perhaps with leases in it. */
 const YOUNG_CALL_MILLISECONDS = 4;
 
+/** Codes of a call that no server has answered. */
+const UNREACHABLE: ReadonlySet<number> = new Set([StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED]);
+
 /** Codes by which a server says that the session is none of its own: the bot opens a new one. */
 const SESSION_LOST: ReadonlySet<number> = new Set([
   StatusCode.INVALID_ARGUMENT,
@@ -234,7 +237,8 @@ export class BotSession {
       this.#leases.killAll();
       if (this.#failures === 1) return;
     } else if (this.#failures === 1 || this.#failures % 20 === 0) {
-      this.#logger.warn({ err: error, failures: this.#failures }, 'the server can not be reached; trying on');
+      const what = UNREACHABLE.has(error.code) ? 'can not be reached' : 'refuses the bot session';
+      this.#logger.warn({ err: error, failures: this.#failures }, `the server ${what}; trying on`);
     }
     const asked = error.details.find((detail) => detail.kind === 'retry-info')?.retryDelayMilliseconds ?? 0;
     const delay = Math.max(

@@ -102,13 +102,19 @@ export async function startUp(options: {
     '2',
     ...(options.args ?? []),
   ]);
+  const port = await portOf(program);
+  return { ...program, port: Number(port), endpoint: `grpc://127.0.0.1:${port}` };
+}
+
+/** The port that a `warren up` prints once it is up. @throws Error with what it printed instead. */
+export async function portOf(program: Program): Promise<string> {
   let hasEnded = false;
   void program.ended.finally(() => {
     hasEnded = true;
   });
   for (;;) {
     const port = /grpc:\/\/127\.0\.0\.1:(\d+)/.exec(program.stdout())?.[1];
-    if (port !== undefined) return { ...program, port: Number(port), endpoint: `grpc://127.0.0.1:${port}` };
+    if (port !== undefined) return port;
     if (hasEnded) throw new Error(`warren up ended at once:\n${program.stdout()}${program.stderr()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
