@@ -6,7 +6,8 @@ function createDisplay(isTTY: boolean) {
   const write = (piece: string | Uint8Array) => {
     text += String(piece);
   };
-  return { display: new LiveDisplay({ write, isTTY, columns: 10 }), text: () => text };
+  const output = { write, isTTY, columns: 10 };
+  return { display: new LiveDisplay(output), output, text: () => text };
 }
 
 describe('LiveDisplay', () => {
@@ -21,10 +22,24 @@ describe('LiveDisplay', () => {
     expect(text()).toBe(`one\ntwo${up}${wipe}logged\none\ntwo${up}${wipe}three${wipe}`);
   });
 
-  it('cuts lines that would wrap', () => {
+  it('cuts lines so that they fit with the ^C that a terminal prints behind them', () => {
     const { display, text } = createDisplay(true);
-    display.show(['0123456789']);
-    expect(text()).toBe('01234567…');
+    display.show(['0123456', '01234567']);
+    expect(text()).toBe('0123456\n012345…');
+  });
+
+  it('counts letters that take two columns', () => {
+    const { display, text } = createDisplay(true);
+    display.show(['界界界', '界界界界', '🚀🚀🚀0']);
+    expect(text()).toBe('界界界\n界界界…\n🚀🚀🚀0');
+  });
+
+  it('wipes out the rows into which a terminal that has become narrower broke its lines', () => {
+    const { display, output, text } = createDisplay(true);
+    display.show(['0123456', 'ab']);
+    output.columns = 3;
+    display.show([]);
+    expect(text()).toBe('0123456\nab\u001b[3A\r\u001b[J');
   });
 
   it('lets no name of a client move the cursor', () => {

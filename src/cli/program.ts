@@ -59,7 +59,7 @@ const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'operation',
-    summary: 'list, show, await and cancel operations',
+    summary: 'list, show, await and cancel operations, print their output',
     load: async () => (await import('./commands/operation.ts')).configureOperation,
   },
   {

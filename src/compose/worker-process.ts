@@ -144,5 +144,5 @@ function parseEntry(line: string): LogEntry | undefined {
 function errorOf(json: unknown): unknown {
   const { name, message, stack } = (json ?? {}) as Readonly<Record<string, unknown>>;
   if (typeof message !== 'string' || typeof stack !== 'string') return json;
-  return Object.assign(new Error(message), { name: String(name ?? 'Error'), stack });
+  return Object.assign(new Error(message), { name: typeof name === 'string' ? name : 'Error', stack });
 }

@@ -101,7 +101,7 @@ export function configureOperation(command: Command, context: CommandContext): v
       if (options.json === true) printJson(context.stdout, { cancelled: names });
     });
   addExample(addRemoteOptions(cancel), 'warren operation cancel 7f9c...');
-  addExample(command, 'warren operation list', 'warren operation show 7f9c...');
+  addExample(command, 'warren operation list', 'warren operation show 7f9c...', 'warren operation log 7f9c...');
 }
 
 async function listAction(options: ListOptions, context: CommandContext): Promise<void> {

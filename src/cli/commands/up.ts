@@ -52,7 +52,10 @@ export function configureUp(command: Command, context: CommandContext): void {
       ),
     )
     .addOption(
-      new Option('--max-size <size>', 'room that the storage may take, such as 10G (default: 20G)').argParser(byteSize),
+      new Option(
+        '--max-size <size>',
+        'room that the storage may take, such as 10G (default: 20G, or half of what is free)',
+      ).argParser(byteSize),
     )
     .addOption(
       new Option(
@@ -63,7 +66,7 @@ export function configureUp(command: Command, context: CommandContext): void {
     .option('--no-console', 'neither web console nor metrics')
     .option('--config <file>', 'settings in YAML; flags overrule them');
   addLogOptions(command, 'plain');
-  addExample(command, 'warren up --max-size 50G');
+  addExample(command, 'warren up', 'warren up --port 0 --data-dir /tmp/warren --max-size 5G');
   command.action((options: UpOptions) => up(options, context));
 }
 
