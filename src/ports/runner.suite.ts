@@ -58,6 +58,12 @@ export function describeRunner(name: string, create: (folder: string) => Promise
       expect((await run(['sh', '-c', `kill -${name} $$`])).outcome).toEqual({ kind: 'signalled', signal });
     });
 
+    it('lets a command signal its own process group, as scripts do that clean up', async () => {
+      const { outcome } = await run(['sh', '-c', 'trap "kill 0" EXIT; sleep 75 & echo done']);
+      expect(outcome).toEqual({ kind: 'signalled', signal: 15 });
+      expect(processes(/^sleep\0+75/)).toEqual([]);
+    });
+
     it('tells what could not be started from what ended', async () => {
       expect((await run(['./nothing'])).outcome).toMatchObject({ kind: 'not-started', exitCode: 127 });
     });

@@ -11,7 +11,8 @@ import type { ResourceUsage, RunOutcome, RunRequest } from '../../ports/runner.t
  * PR_SET_PDEATHSIG ends the tree when the worker dies.
  *
  * Inside a sandbox it is process 1 of a process namespace: when it ends, the kernel kills all that is left. On the
- * host it stops what is left first, so that a fork bomb can't run ahead of it, and then kills it.
+ * host it kills what is left by whole groups, and stops what is in none before it kills it, so that a fork bomb can't
+ * run ahead of it.
  *
  * It reads its order from file descriptor 3, a file of NUL-terminated fields, and leaves its report in the same file.
  * So the environment of the action never touches the sandbox's own processes (LD_PRELOAD, PERL5OPT).
@@ -43,12 +44,14 @@ sub reap {
 
 sub descendants {
   my (%children, @found);
+  %groups = ();
   opendir(P, '/proc') or return;
   for my $p (grep { /^\d+$/ } readdir(P)) {
     open(S, '<', "/proc/$p/stat") or next;
     my $line = <S>;
     close(S);
-    $line =~ /.*\) (\S) (\d+)/s or next;
+    $line =~ /.*\) (\S) (\d+) (\d+)/s or next;
+    $groups{$p} = $3;
     push @{$children{$2}}, $p if $1 ne 'Z' && $1 ne 'X';
   }
   closedir(P);
@@ -63,6 +66,10 @@ sub sweep {
     do { $pid = reap(1) } while ($pid > 0);
     return if $pid == -1;
     my (%stopped, @new);
+    # Nothing can fork its way out of the signal to a whole group; in what is left each is stopped first.
+    my %whole = map { $groups{$_} => 1 } descendants();
+    delete $whole{getpgrp(0)};
+    kill('-KILL', keys %whole) if %whole;
     for (1 .. 200) {
       @new = grep { !$stopped{$_}++ } descendants();
       last unless @new;
@@ -81,6 +88,9 @@ if (!defined $main) { report('fork-failed', $! + 0); exit 0; }
 if (!$main) {
   close(R);
   $SIG{TERM} = 'DEFAULT';
+  # A group of its own: scripts that clean up signal theirs. And an end with the supervisor, should it be killed.
+  setpgrp(0, 0);
+  syscall($prctl, 1, 9, 0, 0, 0) if $host;
   if ($argv[0] =~ m{/}) { exec {$argv[0]} @argv; }
   else {
     my $denied;
