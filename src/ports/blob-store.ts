@@ -9,6 +9,15 @@ export interface ByteRange {
 }
 
 /**
+ * A source that can be read again, from any byte on, such as a file: a store on another machine goes on after a broken
+ * connection where it was. Other stores take it as any source.
+ */
+export interface RereadableSource extends AsyncIterable<Uint8Array> {
+  /** What comes from this byte on. */
+  from(offset: number): AsyncIterable<Uint8Array>;
+}
+
+/**
  * Where blobs are kept. The one port of all storage: content addressable storage of disk, memory, S3, Redis or another
  * server, and every composition and decorator of them.
  *

@@ -25,6 +25,7 @@ import {
 import { StatusCode } from '../domain/status-code.ts';
 import { StatusError } from '../domain/status-error.ts';
 import { compareCodePoints } from '../lib/code-point-order.ts';
+import type { RereadableSource } from '../ports/blob-store.ts';
 import { encodeDirectory } from '../wire/directory.ts';
 import { encodeTree } from '../wire/tree.ts';
 import type { RequestedOutputs } from './command-checks.ts';
@@ -231,7 +232,7 @@ export class OutputCollector {
     const hash = await hashFile(place, this.#digestFunction);
     this.#signal.throwIfAborted();
     const digest = createDigest(this.#digestFunction, hash, size);
-    this.#add({ digest, source: () => createReadStream(place, { highWaterMark: READ_CHUNK_BYTES }), file });
+    this.#add({ digest, source: () => new FileSource(place), file });
     return digest;
   }
 
@@ -311,6 +312,23 @@ export class OutputCollector {
       mtime: mtime ? toTimestamp(stats.mtimeMs) : undefined,
       unixMode: unixMode ? stats.mode & 0o7777 : undefined,
     };
+  }
+}
+
+/** The bytes of a file, opened when they are asked for. */
+class FileSource implements RereadableSource {
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  from(start: number): AsyncIterable<Uint8Array> {
+    return createReadStream(this.#path, { start, highWaterMark: READ_CHUNK_BYTES });
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    return this.from(0)[Symbol.asyncIterator]();
   }
 }
 

@@ -134,6 +134,22 @@ describe('when the connection breaks', () => {
     expect(proxy.passed('up')).toBeLessThan(18 << 20);
   });
 
+  test('an upload of what can be read again goes on where it was', async () => {
+    const { server } = await setUp();
+    const { proxy, store } = await throughProxy(server);
+    const broken = proxy.untilPassed('up', 6 << 20).then(() => proxy.breakConnections());
+    const opened: number[] = [];
+    async function* from(offset: number) {
+      opened.push(offset);
+      for (let at = offset; at < data.byteLength; at += 1 << 20) yield data.subarray(at, at + (1 << 20));
+    }
+    await store.write(digest, { from, [Symbol.asyncIterator]: () => from(0) }, signal);
+    await broken;
+    expect(await server.blobs.findMissing([digest], signal)).toEqual([]);
+    expect(opened).toEqual([0, expect.any(Number)]);
+    expect(opened[1]).toBeGreaterThan(0);
+  });
+
   test('a stream that passes by once fails with what broke it', async () => {
     const { server } = await setUp();
     const { proxy, store } = await throughProxy(server);

@@ -4,7 +4,7 @@ import { StatusCode } from '../../../domain/status-code.ts';
 import { invalidArgument, StatusError } from '../../../domain/status-error.ts';
 import type { IdGenerator } from '../../../lib/ids.ts';
 import { mapConcurrently } from '../../../lib/semaphore.ts';
-import type { BlobStore, ByteRange } from '../../../ports/blob-store.ts';
+import type { BlobStore, ByteRange, RereadableSource } from '../../../ports/blob-store.ts';
 import { ContentAddressableStorageService } from '../../../proto/build/bazel/remote/execution/v2/remote_execution.ts';
 import { digestFromWire, digestFunctionToWire, digestToWire } from '../../../wire/digest.ts';
 import type { GrpcChannel } from '../../grpc-client/grpc-channel.ts';
@@ -98,8 +98,14 @@ export class RemoteBlobStore implements BlobStore {
     return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks, digest.sizeBytes);
   }
 
-  async write(digest: Digest, source: Uint8Array | AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+  /** A `RereadableSource` goes on after a broken connection where it was. */
+  async write(
+    digest: Digest,
+    source: Uint8Array | AsyncIterable<Uint8Array> | RereadableSource,
+    signal: AbortSignal,
+  ): Promise<void> {
     signal.throwIfAborted();
+    if ('from' in source) return this.writeFrom(digest, (offset) => source.from(offset), signal);
     if (source instanceof Uint8Array) {
       if (source.byteLength !== digest.sizeBytes) {
         throw invalidArgument(
