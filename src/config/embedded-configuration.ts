@@ -79,7 +79,10 @@ export function embeddedConfiguration(
   if (maxSizeBytes !== undefined) checkSizeFits(source, merged);
   const { console, ...rest } = checkConfiguration(source, mergeConfigurations(merged, flags), gridSchema);
   // Whatever the file hides, the grid's own data must not be seen by actions.
-  const hiddenFolders = [dataDirectory, ...diskFolders([rest.blobs, rest.actionCache, rest.assets])];
+  const elsewhere = diskFolders([rest.blobs, rest.actionCache, rest.assets]).filter(
+    (folder) => !folder.startsWith(`${dataDirectory}/`),
+  );
+  const hiddenFolders = [dataDirectory, ...elsewhere];
   const worker = { ...rest.worker, hiddenFolders: [...new Set([...rest.worker.hiddenFolders, ...hiddenFolders])] };
   const withoutConsole = { ...rest, worker };
   return options.console !== false ? { ...withoutConsole, console } : withoutConsole;
