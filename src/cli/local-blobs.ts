@@ -35,7 +35,7 @@ const CONCURRENT_UPLOADS = 256;
  * @param progress is kept up to date; its totals count only what is missing.
  * @throws CommandFailure when a file has changed since it was hashed.
  */
-export async function uploadMissing(
+export async function uploadOutputs(
   store: RemoteBlobStore,
   blobs: ReadonlyMap<string, LocalBlob>,
   progress: TransferProgress,

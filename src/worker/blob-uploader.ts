@@ -8,12 +8,18 @@ import type { OutputBlob } from './output-collector.ts';
 const CONCURRENT_UPLOADS = 64;
 
 /**
- * Uploads those blobs that the storage does not have.
+ * Outputs of which all together are no larger, in bytes, are sent unasked: few actions make what is stored already, and
+ * to ask takes about as long as to send so little. A storage that has them takes them and does nothing.
+ */
+const SENT_UNASKED_BYTES = 128 * 1024;
+
+/**
+ * Uploads the blobs, or of many bytes those that the storage does not have.
  *
  * @throws UNAVAILABLE and the like as the storage says it. INVALID_ARGUMENT of the storage is ours to answer for and
  *   not the client's, so that it becomes INTERNAL.
  */
-export async function uploadMissing(
+export async function uploadOutputs(
   store: BlobStore,
   blobs: ReadonlyMap<string, OutputBlob>,
   signal: AbortSignal,
@@ -21,8 +27,9 @@ export async function uploadMissing(
   const digests = [...blobs.values()].map(({ digest }) => digest).filter((digest) => !isEmptyDigest(digest));
   if (digests.length === 0) return;
   try {
-    const missing = await store.findMissing(digests, signal);
-    await mapConcurrently(missing, CONCURRENT_UPLOADS, signal, async (digest) => {
+    const total = digests.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    const wanted = total <= SENT_UNASKED_BYTES ? digests : await store.findMissing(digests, signal);
+    await mapConcurrently(wanted, CONCURRENT_UPLOADS, signal, async (digest) => {
       const blob = blobs.get(digestKey(digest));
       if (blob !== undefined) await store.write(digest, blob.source(), signal);
     });

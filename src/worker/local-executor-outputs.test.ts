@@ -109,15 +109,18 @@ describe.each(SANDBOXES)('outputs of LocalExecutor with sandbox %s', (sandbox) =
     expect(many).toMatchObject({ code: StatusCode.FAILED_PRECONDITION, message: expect.stringContaining('10 files') });
   });
 
-  it('uploads only what the storage lacks', async () => {
-    await store(fixture.blobs, Buffer.from('known\n'));
+  it('uploads of many bytes only what the storage lacks', async () => {
+    await store(fixture.blobs, Buffer.alloc(200_000));
     const writes: string[] = [];
     const write = fixture.blobs.write.bind(fixture.blobs);
     fixture.blobs.write = (digest, source, signal) => {
       writes.push(digestKey(digest));
       return write(digest, source, signal);
     };
-    const action = await buildAction(fixture.blobs, shell('echo known > a; echo new > b', outputs('a', 'b')));
+    const action = await buildAction(
+      fixture.blobs,
+      shell('head -c 200000 /dev/zero > a; echo new > b', outputs('a', 'b')),
+    );
     writes.length = 0;
     await fixture.executor.execute(action, undefined, fixture.progress, never);
     expect(writes).toEqual([digestKey(digestOf(Buffer.from('new\n')))]);

@@ -18,7 +18,7 @@ import {
 import { digestFromWire, digestFunctionFromWire, digestToWire } from '../wire/digest.ts';
 import { durationToMilliseconds } from '../wire/time.ts';
 import { addOutputs, emptyActionResult } from './action-result.ts';
-import { uploadMissing } from './blob-uploader.ts';
+import { uploadOutputs } from './blob-uploader.ts';
 import { checkCommand, type RequestedOutputs } from './command-checks.ts';
 import { exitCodeOf, statusOf } from './command-outcome.ts';
 import type { ExecutionProgress } from './execution-progress.ts';
@@ -223,7 +223,7 @@ export class LocalExecutor {
     else result.stdoutDigest = digestToWire(stdout.digest);
     if ('raw' in stderr) result.stderrRaw = stderr.raw;
     else result.stderrDigest = digestToWire(stderr.digest);
-    await uploadMissing(this.#blobs, blobs, signal);
+    await uploadOutputs(this.#blobs, blobs, signal);
     progress.mark('outputUploadCompletedTimestamp');
     for (const { digest, file } of blobs.values()) {
       if (file !== undefined) this.#cache.adopt({ digest, executable: file.executable }, file.path, file.stats);

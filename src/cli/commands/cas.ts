@@ -13,7 +13,7 @@ import { addTree, newWantedNodes } from '../download.ts';
 import { downloadTo } from '../download-target.ts';
 import { addExample } from '../example.ts';
 import { CommandFailure, ExitCode } from '../exit-codes.ts';
-import { newTransferProgress, uploadMissing } from '../local-blobs.ts';
+import { newTransferProgress, uploadOutputs } from '../local-blobs.ts';
 import { digestOfFile, type LocalTree, LocalTreeBuilder } from '../local-tree.ts';
 import {
   actionLines,
@@ -187,7 +187,7 @@ async function uploadAction(paths: readonly string[], options: UploadOptions, co
   const status = new StatusLine(context.stderr, context.clock);
   status.show(() => `uploading ${transferText(progress)}`);
   try {
-    await withRemote(options, context, ({ blobs }, signal) => uploadMissing(blobs, all, progress, signal));
+    await withRemote(options, context, ({ blobs }, signal) => uploadOutputs(blobs, all, progress, signal));
   } finally {
     status.clear();
   }

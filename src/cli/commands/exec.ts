@@ -13,7 +13,7 @@ import { downloadOutputs, printOutput } from '../exec/result-outputs.ts';
 import { EXECUTION_PHASE, presentRun, type RunOutcome, runLines, Stopwatch } from '../exec/run-report.ts';
 import { CommandFailure, ExitCode, passedOn } from '../exit-codes.ts';
 import { LiveOutput } from '../live-output.ts';
-import { newTransferProgress, uploadMissing } from '../local-blobs.ts';
+import { newTransferProgress, uploadOutputs } from '../local-blobs.ts';
 import { collectNamedValue, type NamedValue, parseDuration } from '../option-values.ts';
 import type { ReadOperation } from '../present/operation.ts';
 import { stageName } from '../present/operation.ts';
@@ -191,7 +191,7 @@ class ExecRun {
       const progress = newTransferProgress();
       this.#status.show(() => `uploading inputs: ${transferText(progress)}`);
       await this.#stopwatch.time('uploaded inputs', () =>
-        uploadMissing(remote.blobs, prepared.blobs, progress, signal),
+        uploadOutputs(remote.blobs, prepared.blobs, progress, signal),
       );
       try {
         const outcome = await this.#stopwatch.time(EXECUTION_PHASE, () => this.#runOnce(remote, prepared, signal));
