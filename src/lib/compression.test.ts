@@ -49,6 +49,20 @@ describe.each([
     );
   });
 
+  test('of a stream that broke off nothing comes out in another', async () => {
+    const [noise, data] = [randomBytes(300_000), randomBytes(1_000)];
+    for (const failure of [undefined, new Error('the source broke off')]) {
+      const broken = (async () => {
+        for await (const _chunk of compression.compressStream(stream([noise, noise, noise], failure))) {
+          if (failure === undefined) return;
+        }
+      })();
+      await (failure === undefined ? broken : expect(broken).rejects.toBe(failure));
+      const next = await collect(compression.compressStream(stream([data])));
+      expect(data.equals(await compression.decompress(next, data.byteLength, signal))).toBe(true);
+    }
+  });
+
   test('what unpacks to more than it may is refused, and not by unpacking it whole', async () => {
     const bomb = await collect(
       compression.compressStream(stream(Array.from({ length: 64 }, () => Buffer.alloc(1 << 20)))),

@@ -13,7 +13,14 @@ const LEVEL = 3;
  */
 const STEP_BYTES = 4_096;
 
+/**
+ * Compressors that are kept for the next stream. Each has some 4 MiB outside of JavaScript's heap, where the garbage
+ * collector does not see them: one left to it for every stream made a server grow by 40 MiB with every sixteen streams.
+ */
+const IDLE_COMPRESSORS = 16;
+
 type Bindings = typeof _NapiBindings;
+type NativeCompressor = InstanceType<Bindings['Compressor']>;
 
 /**
  * Zstandard, RFC 8878: Node's own where it has it (from 22.15), else a native library; undefined where there is neither,
@@ -37,6 +44,7 @@ export async function loadZstd(): Promise<Compression | undefined> {
 /** The library works in line, which costs less than a thread for the sizes of chunks that travel. */
 class NativeZstd implements Compression {
   readonly #bindings: Bindings;
+  readonly #idle: NativeCompressor[] = [];
 
   constructor(bindings: Bindings) {
     this.#bindings = bindings;
@@ -58,14 +66,22 @@ class NativeZstd implements Compression {
   }
 
   async *compressStream(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-    const compressor = new this.#bindings.Compressor(LEVEL);
+    const compressor = this.#idle.pop() ?? new this.#bindings.Compressor(LEVEL);
     const packed: Buffer[] = [];
-    for await (const chunk of source) {
-      compressor.data(asBuffer(chunk), (data) => packed.push(data));
-      yield* packed.splice(0);
+    let ended = false;
+    try {
+      for await (const chunk of source) {
+        compressor.data(asBuffer(chunk), (data) => packed.push(data));
+        yield* packed.splice(0);
+      }
+      compressor.end((data) => packed.push(data));
+      ended = true;
+      yield* packed;
+    } finally {
+      // What it holds of a stream that broke off must not come out at the head of the next.
+      if (!ended) compressor.end(() => {});
+      if (this.#idle.length < IDLE_COMPRESSORS) this.#idle.push(compressor);
     }
-    compressor.end((data) => packed.push(data));
-    yield* packed;
   }
 
   async *decompressStream(source: AsyncIterable<Uint8Array>, maxBytes: number): AsyncIterable<Uint8Array> {
