@@ -33,10 +33,11 @@ interface Placed {
 }
 
 /**
- * Parts of the index, by the first character of the hash: few, so that FindMissingBlobs of a few digests costs few scripts,
- * and enough for the nodes of a cluster to share them.
+ * Parts of the index in a cluster, by the first character of the hash: few, so that FindMissingBlobs of a few digests costs
+ * few scripts, and enough for its nodes to share them. A server alone has one, so that what comes in one turn is one script.
  */
-const PARTS = 16;
+const CLUSTER_PARTS = 16;
+const HEXADECIMAL = 16;
 /** Blobs in one script at most: about a millisecond, in which Redis serves nobody else. */
 const PER_SCRIPT = 1_000;
 /** Blobs of one part in a page. */
@@ -50,7 +51,7 @@ const NO_MEMBERS = Buffer.alloc(0);
 
 /**
  * The index of a store that replicas share, in Redis: some 150 bytes of its memory a blob. What replicas ask for in one
- * turn of the event loop goes in one round trip, in one script for each of 16 parts.
+ * turn of the event loop goes in one round trip and one script; to a cluster in one script for each of 16 parts.
  */
 export class RedisBlobIndex implements BlobIndex {
   readonly lease: number;
@@ -64,8 +65,10 @@ export class RedisBlobIndex implements BlobIndex {
     this.lease = options.lease;
     this.resolution = options.resolution;
     this.#options = options;
-    this.#parts = Array.from({ length: PARTS }, (_, i) => {
-      const stem = `${options.keyPrefix}{blobs:${options.name}:${i.toString(PARTS)}}:`;
+    const count = options.connection.spansSlots ? 1 : CLUSTER_PARTS;
+    this.#parts = Array.from({ length: count }, (_, i) => {
+      const part = count === 1 ? '' : `:${i.toString(HEXADECIMAL)}`;
+      const stem = `${options.keyPrefix}{blobs:${options.name}${part}}:`;
       return { keys: ['stored', 'reserved', 'claimed', 'totals'].map((each) => stem + each), totals: NO_TOTALS };
     });
     const gathering = { weigh: () => 1, maxWeight: async () => PER_SCRIPT, maxCount: PER_SCRIPT, maxConcurrent: 64 };
@@ -236,7 +239,7 @@ export class RedisBlobIndex implements BlobIndex {
   ): Promise<Placed[]> {
     const groups = new Map<Part, Placed[]>();
     for (const [place, digest] of digests.entries()) {
-      const part = this.#parts[Number.parseInt(digest.hash[0] ?? '0', PARTS)] as Part;
+      const part = this.#parts[Number.parseInt(digest.hash[0] ?? '0', HEXADECIMAL) % this.#parts.length] as Part;
       const group = groups.get(part);
       if (group === undefined) groups.set(part, [{ digest, place }]);
       else group.push({ digest, place });
