@@ -8,6 +8,7 @@ import { S3ActionCacheStore } from '../adapters/action-cache/s3/s3-action-cache-
 import { TieredActionCacheStore } from '../adapters/action-cache/tiered-action-cache-store.ts';
 import { WriteOnceActionCacheStore } from '../adapters/action-cache/write-once-action-cache-store.ts';
 import { Retrier } from '../adapters/grpc-client/retrier.ts';
+import { ConditionalWrites } from '../adapters/s3/conditional-writes.ts';
 import { type ActionCacheConfiguration, partsOfActionCache } from '../config/action-cache-schema.ts';
 import { formatPath } from '../config/configuration-error.ts';
 import type { ActionCacheStore } from '../ports/action-cache-store.ts';
@@ -70,7 +71,7 @@ async function assemble(
   dependencies: StorageDependencies,
   signal: AbortSignal,
 ): Promise<OwnPart> {
-  const { clock, random, logger } = dependencies;
+  const { clock, ids, random, logger } = dependencies;
   const part = (index: number) => parts[index] as ActionCacheStore;
   switch (configuration.kind) {
     case 'disk': {
@@ -86,7 +87,8 @@ async function assemble(
     }
     case 's3': {
       const objects = await openS3(configuration);
-      return { store: new S3ActionCacheStore(objects, configuration), close: () => objects.close() };
+      const conditionalWrites = new ConditionalWrites(objects, configuration.keyPrefix, { ids, logger });
+      return { store: new S3ActionCacheStore(objects, conditionalWrites, configuration), close: () => objects.close() };
     }
     case 'remote': {
       const channel = await openRemoteServer(configuration, clock);

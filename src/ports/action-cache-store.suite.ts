@@ -67,6 +67,21 @@ export function describeActionCacheStore(
       expect(await get('main', action)).toBe('result 19');
     });
 
+    test('what was put first stands, and whoever comes later is given it', async () => {
+      const putFirst = async (value: string) => {
+        const before = await store.putFirst('main', action, text(value), signal);
+        return before === undefined ? undefined : Buffer.from(before).toString();
+      };
+      const answers = await Promise.all(Array.from({ length: 10 }, (_, i) => putFirst(`result ${i}`)));
+      const first = await get('main', action);
+      expect(answers.filter((answer) => answer === undefined)).toHaveLength(1);
+      expect(answers.filter((answer) => answer === first)).toHaveLength(9);
+      expect(answers.findIndex((answer) => answer === undefined)).toBe(Number(first?.slice('result '.length)));
+      await store.delete('main', action, signal);
+      expect(await putFirst('another')).toBeUndefined();
+      expect(await get('main', action)).toBe('another');
+    });
+
     test('instances share nothing', async () => {
       await store.put('a', action, text('of a'), signal);
       await store.put('a/b', action, text('of a/b'), signal);

@@ -8,11 +8,13 @@ import { s3BlobStoreSchema } from '../../src/adapters/blob/s3/s3-configuration.t
 import { UnfinishedUploads } from '../../src/adapters/blob/s3/unfinished-uploads.ts';
 import { VerifyingBlobStore } from '../../src/adapters/blob/verifying-blob-store.ts';
 import { bucketsOf } from '../../src/adapters/s3/bucket-template.ts';
+import { ConditionalWrites } from '../../src/adapters/s3/conditional-writes.ts';
 import { S3Objects } from '../../src/adapters/s3/s3-objects.ts';
 import { type Digest, digestOf } from '../../src/domain/digest.ts';
 import { DIGEST_FUNCTIONS } from '../../src/domain/digest-function.ts';
 import { StatusCode } from '../../src/domain/status-code.ts';
 import { FakeClock } from '../../src/lib/fake-clock.ts';
+import { RandomIdGenerator } from '../../src/lib/ids.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { describeActionCacheStore } from '../../src/ports/action-cache-store.suite.ts';
 import { describeBlobStore, inChunks, someBytes } from '../../src/ports/blob-store.suite.ts';
@@ -52,9 +54,45 @@ describeBlobStore('S3BlobStore', async () => {
   return { store: new VerifyingBlobStore(store, silentLogger), dispose: async () => {} };
 });
 
+function createResults(bucket: string) {
+  const conditionalWrites = new ConditionalWrites(objects, 'results-of/', {
+    ids: new RandomIdGenerator(),
+    logger: silentLogger,
+  });
+  return {
+    conditionalWrites,
+    store: new S3ActionCacheStore(objects, conditionalWrites, { bucket, keyPrefix: 'results-of/' }),
+  };
+}
+
 describeActionCacheStore('S3ActionCacheStore', async () => {
-  const store = new S3ActionCacheStore(objects, { bucket: await server.createBucket(), keyPrefix: 'results-of/' });
+  const { store } = createResults(await server.createBucket());
   return { store, dispose: async () => {} };
+});
+
+describe('S3ActionCacheStore', () => {
+  test('keeps the first result across replicas where the server keeps to conditional writes', async () => {
+    const bucket = await server.createBucket('strict-results');
+    const replicas = Array.from({ length: 4 }, () => createResults(bucket));
+    for (const { conditionalWrites } of replicas) expect(await conditionalWrites.areKept(bucket, signal)).toBe(true);
+    const action = digestOf(Buffer.from('action'));
+    const put = ({ store }: { store: S3ActionCacheStore }, i: number) =>
+      store.putFirst('', action, Buffer.from(`result ${i}`), signal);
+    const answers = await Promise.all(replicas.map(put));
+    expect(answers.filter((answer) => answer === undefined)).toHaveLength(1);
+    const first = await replicas[0]?.store.get('', action, signal);
+    for (const answer of answers) expect([undefined, first]).toContainEqual(answer);
+    expect(await server.keys(bucket)).toHaveLength(1);
+  });
+
+  test.each([
+    ['refuses them', 'refusing-results'],
+    ['keeps to them only while nobody else writes', 'lenient-results'],
+  ])('finds out that a server %s, and leaves nothing of that behind', async (_, name) => {
+    const bucket = await server.createBucket(name);
+    expect(await createResults(bucket).conditionalWrites.areKept(bucket, signal)).toBe(false);
+    expect(await server.keys(bucket)).toEqual([]);
+  });
 });
 
 const large = someBytes(2 * PART_BYTES + 7, 3);

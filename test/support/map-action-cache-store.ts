@@ -14,6 +14,13 @@ export class MapActionCacheStore implements ActionCacheStore {
     return Promise.resolve();
   }
 
+  putFirst(instanceName: string, actionDigest: Digest, actionResult: Uint8Array): Promise<Uint8Array | undefined> {
+    const key = `${instanceName} ${digestKey(actionDigest)}`;
+    const before = this.entries.get(key);
+    if (before === undefined) this.entries.set(key, actionResult);
+    return Promise.resolve(before);
+  }
+
   delete(instanceName: string, actionDigest: Digest): Promise<void> {
     this.entries.delete(`${instanceName} ${digestKey(actionDigest)}`);
     return Promise.resolve();

@@ -24,6 +24,7 @@ const dispose = async () => {};
 const broken: ActionCacheStore = {
   get: () => Promise.reject(unavailable('away', 0)),
   put: () => Promise.reject(unavailable('away', 0)),
+  putFirst: () => Promise.reject(unavailable('away', 0)),
   delete: () => Promise.reject(unavailable('away', 0)),
 };
 
@@ -77,6 +78,7 @@ describe('ReadOnlyActionCacheStore', () => {
     const store: ActionCacheStore = new ReadOnlyActionCacheStore(inner);
     const refused = { code: StatusCode.PERMISSION_DENIED };
     await expect(store.put('', action, two, signal)).rejects.toMatchObject(refused);
+    await expect(store.putFirst('', action, two, signal)).rejects.toMatchObject(refused);
     await expect(store.delete('', action, signal)).rejects.toMatchObject(refused);
     expect(await get(store)).toBe('one');
   });
@@ -89,6 +91,14 @@ describe('WriteOnceActionCacheStore', () => {
     await store.put('', action, one, signal);
     await expect(store.put('', action, two, signal)).rejects.toMatchObject({ code: StatusCode.ALREADY_EXISTS });
     expect(await get(store)).toBe('one');
+  });
+
+  test('holds across replicas that share a store', async () => {
+    const shared = memory();
+    const replicas = Array.from({ length: 4 }, () => new WriteOnceActionCacheStore(shared));
+    const puts = replicas.map((store, i) => store.put('', action, Buffer.from(`result ${i}`), signal));
+    const outcomes = await Promise.allSettled(puts);
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
   });
 
   test('of results put at once exactly one stands', async () => {
@@ -110,6 +120,16 @@ describe('ExpiringActionCacheStore', () => {
     await clock.advance(1);
     expect(await get(store)).toBeUndefined();
     await store.put('', action, two, signal);
+    expect(await get(store)).toBe('two');
+  });
+
+  test('an old result makes way for the next first one', async () => {
+    const clock = new FakeClock();
+    const store = new ExpiringActionCacheStore(memory(), clock, 1_000);
+    expect(await store.putFirst('', action, one, signal)).toBeUndefined();
+    expect(Buffer.from((await store.putFirst('', action, two, signal)) ?? []).toString()).toBe('one');
+    await clock.advance(1_000);
+    expect(await store.putFirst('', action, two, signal)).toBeUndefined();
     expect(await get(store)).toBe('two');
   });
 

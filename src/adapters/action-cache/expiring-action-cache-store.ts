@@ -28,22 +28,43 @@ export class ExpiringActionCacheStore implements ActionCacheStore {
   }
 
   async get(instanceName: string, actionDigest: Digest, signal: AbortSignal): Promise<Uint8Array | undefined> {
-    const stamped = await this.#inner.get(instanceName, actionDigest, signal);
-    if (stamped === undefined) return undefined;
-    const storedAt = readStamp(stamped);
-    if (storedAt === undefined || this.#clock.now() - storedAt >= this.#maximumAge) return undefined;
-    return stamped.subarray(0, stamped.byteLength - STAMP_BYTES);
+    return this.#fresh(await this.#inner.get(instanceName, actionDigest, signal));
   }
 
   put(instanceName: string, actionDigest: Digest, actionResult: Uint8Array, signal: AbortSignal): Promise<void> {
-    const stamp = Buffer.alloc(STAMP_BYTES);
-    TAG.copy(stamp);
-    stamp.writeBigUInt64LE(BigInt(Math.floor(this.#clock.now())), TAG.byteLength);
-    return this.#inner.put(instanceName, actionDigest, Buffer.concat([actionResult, stamp]), signal);
+    return this.#inner.put(instanceName, actionDigest, this.#stamp(actionResult), signal);
+  }
+
+  /** Of callers who find the same old result at once, the last one's stands. */
+  async putFirst(
+    instanceName: string,
+    actionDigest: Digest,
+    actionResult: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    const stamped = this.#stamp(actionResult);
+    const before = await this.#inner.putFirst(instanceName, actionDigest, stamped, signal);
+    const fresh = this.#fresh(before);
+    if (before !== undefined && fresh === undefined) await this.#inner.put(instanceName, actionDigest, stamped, signal);
+    return fresh;
   }
 
   delete(instanceName: string, actionDigest: Digest, signal: AbortSignal): Promise<void> {
     return this.#inner.delete(instanceName, actionDigest, signal);
+  }
+
+  #stamp(actionResult: Uint8Array): Uint8Array {
+    const stamp = Buffer.alloc(STAMP_BYTES);
+    TAG.copy(stamp);
+    stamp.writeBigUInt64LE(BigInt(Math.floor(this.#clock.now())), TAG.byteLength);
+    return Buffer.concat([actionResult, stamp]);
+  }
+
+  /** A result without its stamp; undefined where it is old, or there is none. */
+  #fresh(stamped: Uint8Array | undefined): Uint8Array | undefined {
+    const storedAt = stamped === undefined ? undefined : readStamp(stamped);
+    if (storedAt === undefined || this.#clock.now() - storedAt >= this.#maximumAge) return undefined;
+    return stamped?.subarray(0, stamped.byteLength - STAMP_BYTES);
   }
 }
 

@@ -19,6 +19,10 @@ export class ReadOnlyActionCacheStore implements ActionCacheStore {
     return Promise.reject(refusal());
   }
 
+  putFirst(): Promise<never> {
+    return Promise.reject(refusal());
+  }
+
   delete(): Promise<void> {
     return Promise.reject(refusal());
   }

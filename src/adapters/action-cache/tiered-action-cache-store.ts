@@ -33,6 +33,18 @@ export class TieredActionCacheStore implements ActionCacheStore {
     await this.#try(() => this.#fast.put(instanceName, actionDigest, actionResult, signal), signal);
   }
 
+  /** As strict as the slow one is. */
+  async putFirst(
+    instanceName: string,
+    actionDigest: Digest,
+    actionResult: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    const before = await this.#slow.putFirst(instanceName, actionDigest, actionResult, signal);
+    await this.#try(() => this.#fast.put(instanceName, actionDigest, before ?? actionResult, signal), signal);
+    return before;
+  }
+
   async delete(instanceName: string, actionDigest: Digest, signal: AbortSignal): Promise<void> {
     await this.#slow.delete(instanceName, actionDigest, signal);
     await this.#fast.delete(instanceName, actionDigest, signal);

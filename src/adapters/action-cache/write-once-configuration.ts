@@ -15,7 +15,8 @@ export function writeOnceActionCacheSchema<Store>(store: z.ZodType<Store>) {
     .meta({
       description:
         'Keeps the first result of each action for as long as its outputs are stored; a later one is dropped, and whoever ' +
-        'sent it gets the first. Two replicas that put at the same moment may still replace one.',
+        'sent it gets the first. Replicas keep to it among each other where `store` is on Redis, or on S3 whose server keeps ' +
+        'to conditional writes (the log says which); on other servers, one of two that put at the same moment may be replaced.',
       examples: [{ kind: 'write-once', store: { kind: 'disk', directory: '/var/lib/warren/action-cache' } }],
     });
 }

@@ -19,6 +19,9 @@ const INSUFFICIENT_STORAGE = 507;
 const TOO_MANY_REQUESTS = 429;
 const REQUEST_TIMEOUT = 408;
 const RANGE_NOT_SATISFIABLE = 416;
+const CONFLICT = 409;
+const PRECONDITION_FAILED = 412;
+const NOT_IMPLEMENTED = 501;
 
 /** What the SDK's errors have in common, as far as it is used here. */
 interface ServiceFailure {
@@ -36,6 +39,17 @@ export function isNotThere(thrown: unknown): boolean {
 /** Whether the server says that an object is shorter than the range that was asked for. */
 export function isBehindEnd(thrown: unknown): boolean {
   return failureOf(thrown).$metadata?.httpStatusCode === RANGE_NOT_SATISFIABLE;
+}
+
+/** Whether the server says that an object which must be new is there already, or is being written by somebody else. */
+export function isTaken(thrown: unknown): boolean {
+  const status = failureOf(thrown).$metadata?.httpStatusCode;
+  return status === PRECONDITION_FAILED || status === CONFLICT;
+}
+
+/** Whether the server says that it does not know what is asked of it. */
+export function isNotImplemented(thrown: unknown): boolean {
+  return failureOf(thrown).$metadata?.httpStatusCode === NOT_IMPLEMENTED;
 }
 
 /**

@@ -3,7 +3,7 @@ import { StatusCode } from '../../domain/status-code.ts';
 import { StatusError, unavailable } from '../../domain/status-error.ts';
 import { raceSignal } from '../../lib/abort.ts';
 import { Semaphore } from '../../lib/semaphore.ts';
-import { isBehindEnd, isNotThere, statusOfS3Error } from './s3-error.ts';
+import { isBehindEnd, isNotImplemented, isNotThere, isTaken, statusOfS3Error } from './s3-error.ts';
 import type { S3ServerConfiguration } from './s3-server-configuration.ts';
 
 /** Where an object is. */
@@ -38,6 +38,12 @@ export interface UploadedPart {
   readonly number: number;
   readonly etag: string;
 }
+
+/**
+ * What became of an object that was to be stored only where there is none. `refused`: the server does not know such
+ * writes. `stored` from a server that does not keep to the condition means nothing.
+ */
+export type FirstWrite = 'stored' | 'taken' | 'refused';
 
 type Sdk = typeof S3Sdk;
 
@@ -143,6 +149,23 @@ export class S3Objects {
   async put({ bucket, key }: ObjectPlace, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     const command = new this.#sdk.PutObjectCommand({ Bucket: bucket, Key: key, Body: bytes });
     await this.#run(() => this.#client.send(command, { abortSignal: signal }), signal);
+  }
+
+  /** Stores an object where there is none (`If-None-Match: *`). */
+  putFirst({ bucket, key }: ObjectPlace, bytes: Uint8Array, signal: AbortSignal): Promise<FirstWrite> {
+    const command = new this.#sdk.PutObjectCommand({ Bucket: bucket, Key: key, Body: bytes, IfNoneMatch: '*' });
+    return this.#run(
+      () =>
+        this.#client.send(command, { abortSignal: signal }).then(
+          () => 'stored' as const,
+          (cause: unknown) => {
+            if (isTaken(cause)) return 'taken' as const;
+            if (isNotImplemented(cause)) return 'refused' as const;
+            throw cause;
+          },
+        ),
+      signal,
+    );
   }
 
   /** Removes an object. One that is not there is ignored. */

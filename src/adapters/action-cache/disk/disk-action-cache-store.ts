@@ -1,6 +1,7 @@
 import type { Digest } from '../../../domain/digest.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import type { Random } from '../../../lib/ids.ts';
+import { KeyedLock } from '../../../lib/keyed-lock.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { ActionCacheStore } from '../../../ports/action-cache-store.ts';
 import type { StoreMaintenance } from '../../../ports/store-maintenance.ts';
@@ -14,6 +15,8 @@ const KEY_HASH_CHARACTERS = 64;
 /** Results of actions in the segment files of a folder; see `RecordStore`. A damaged entry is a miss. */
 export class DiskActionCacheStore implements ActionCacheStore {
   readonly #folder: RecordFolder;
+  /** One process has the folder: what happens in turn here happens in turn. */
+  readonly #turns = new KeyedLock();
 
   private constructor(folder: RecordFolder) {
     this.#folder = folder;
@@ -56,6 +59,19 @@ export class DiskActionCacheStore implements ActionCacheStore {
   put(instanceName: string, actionDigest: Digest, actionResult: Uint8Array, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return Promise.reject(signal.reason);
     return this.#folder.records.put(keyOf(instanceName, actionDigest), actionResult);
+  }
+
+  putFirst(
+    instanceName: string,
+    actionDigest: Digest,
+    actionResult: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    return this.#turns.run(actionResultKey(instanceName, actionDigest), async () => {
+      const before = await this.get(instanceName, actionDigest, signal);
+      if (before === undefined) await this.put(instanceName, actionDigest, actionResult, signal);
+      return before;
+    });
   }
 
   async delete(instanceName: string, actionDigest: Digest, signal: AbortSignal): Promise<void> {

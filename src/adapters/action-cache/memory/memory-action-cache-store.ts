@@ -25,6 +25,19 @@ export class MemoryActionCacheStore implements ActionCacheStore {
     this.#entries.set(actionResultKey(instanceName, actionDigest), new Uint8Array(actionResult));
   }
 
+  async putFirst(
+    instanceName: string,
+    actionDigest: Digest,
+    actionResult: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    signal.throwIfAborted();
+    const key = actionResultKey(instanceName, actionDigest);
+    const before = this.#entries.get(key);
+    if (before === undefined) this.#entries.set(key, new Uint8Array(actionResult));
+    return before?.slice();
+  }
+
   async delete(instanceName: string, actionDigest: Digest, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     this.#entries.delete(actionResultKey(instanceName, actionDigest));

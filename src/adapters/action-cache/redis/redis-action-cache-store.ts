@@ -19,6 +19,16 @@ export class RedisActionCacheStore implements ActionCacheStore {
     return this.#entries.set(actionResultKey(instanceName, actionDigest), actionResult, signal);
   }
 
+  /** Holds strictly, for all that share the Redis. */
+  putFirst(
+    instanceName: string,
+    actionDigest: Digest,
+    actionResult: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    return this.#entries.setFirst(actionResultKey(instanceName, actionDigest), actionResult, signal);
+  }
+
   delete(instanceName: string, actionDigest: Digest, signal: AbortSignal): Promise<void> {
     return this.#entries.delete(actionResultKey(instanceName, actionDigest), signal);
   }

@@ -63,6 +63,18 @@ export class RemoteActionCacheStore implements ActionCacheStore {
     await this.#retrier.run(() => this.#channel.unary(UPDATE_ENCODED, request, {}, signal), signal);
   }
 
+  /** The protocol has no call for it: of what two replicas put in the same moment the server keeps what it will. */
+  async putFirst(
+    instanceName: string,
+    actionDigest: Digest,
+    actionResult: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    const before = await this.get(instanceName, actionDigest, signal);
+    if (before === undefined) await this.put(instanceName, actionDigest, actionResult, signal);
+    return before;
+  }
+
   /** @throws UNIMPLEMENTED: the protocol has no call for it. */
   delete(): Promise<void> {
     return Promise.reject(

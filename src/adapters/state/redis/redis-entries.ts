@@ -47,6 +47,24 @@ export class RedisEntries {
     await connection.call('SET', [this.#keyOf(key), bytes, ...expiry], signal);
   }
 
+  /**
+   * Sets a value where there is none, whoever else does so at the same moment.
+   *
+   * @returns the value that was there, whose life begins anew; undefined where this one was set. @throws as `set` does.
+   */
+  async setFirst(key: string, value: Uint8Array, signal: AbortSignal): Promise<Buffer | undefined> {
+    const { connection, unusedMilliseconds } = this.#options;
+    const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+    const expiry = unusedMilliseconds === undefined ? [] : ['PX', unusedMilliseconds];
+    for (;;) {
+      // Not in one command: older servers take NX or GET.
+      if ((await connection.call('SET', [this.#keyOf(key), bytes, 'NX', ...expiry], signal)) !== null) return undefined;
+      const found = await this.get(key, signal);
+      // What was deleted, or dropped, in between leaves the place free again.
+      if (found !== undefined) return found;
+    }
+  }
+
   async delete(key: string, signal: AbortSignal): Promise<void> {
     await this.#options.connection.call('DEL', [this.#keyOf(key)], signal);
   }
