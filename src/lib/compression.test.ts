@@ -51,13 +51,12 @@ describe.each([
 
   test('of a stream that broke off nothing comes out in another', async () => {
     const [noise, data] = [randomBytes(300_000), randomBytes(1_000)];
-    for (const failure of [undefined, new Error('the source broke off')]) {
-      const broken = (async () => {
-        for await (const _chunk of compression.compressStream(stream([noise, noise, noise], failure))) {
-          if (failure === undefined) return;
-        }
-      })();
-      await (failure === undefined ? broken : expect(broken).rejects.toBe(failure));
+    const left = async () => {
+      for await (const _chunk of compression.compressStream(stream([noise, noise, noise]))) return;
+    };
+    const broken = () => collect(compression.compressStream(stream([noise], new Error('the source broke off'))));
+    for (const breakOff of [left, () => broken().catch(() => {})]) {
+      await breakOff();
       const next = await collect(compression.compressStream(stream([data])));
       expect(data.equals(await compression.decompress(next, data.byteLength, signal))).toBe(true);
     }

@@ -51,7 +51,10 @@ export class ConditionalWrites {
   async #tryOut(bucket: string): Promise<boolean> {
     const { ids, logger } = this.#dependencies;
     const place = { bucket, key: `${this.#keyPrefix}conditional-writes/${ids.uuid()}` };
-    const outcomes = await this.#race(place).finally(() => this.#remove(place));
+    const race = this.#race(place);
+    await race.catch(() => {});
+    await this.#remove(place);
+    const outcomes = await race;
     const kept =
       outcomes.every((each) => each !== 'refused') && outcomes.filter((each) => each === 'stored').length === 1;
     if (kept)
