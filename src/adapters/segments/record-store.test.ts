@@ -1,4 +1,14 @@
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -122,6 +132,24 @@ describe('RecordStore', () => {
     const after = await open(killed);
     expect((await after.get(key(5)))?.toString()).toBe(value(5, 200).toString());
     await after.close();
+  });
+
+  test.each([
+    ['is gone', () => {}],
+    ['cannot be read', (path: string) => mkdirSync(path)],
+  ])('makes room for what comes also when a segment %s', async (_, damage) => {
+    const directory = newDirectory();
+    const store = await open(directory, { maximumSizeBytes: 64 * 1024 });
+    for (let n = 0; n < 20; n++) await store.put(key(n), value(n, 1000));
+    const [first = ''] = segmentFiles(directory);
+    rmSync(join(directory, first));
+    damage(join(directory, first));
+    // Enough of it is removed to make it worth compacting before anything is evicted.
+    await store.remove(key(0));
+    await store.remove(key(1));
+    for (let n = 20; n < 80; n++) await store.put(key(n), value(n, 1000));
+    expect(await store.get(key(79))).toBeDefined();
+    await store.close();
   });
 
   test('evicts what was used last by a clock that has been set back since', async () => {

@@ -1,13 +1,13 @@
 import { rm } from 'node:fs/promises';
 import { StatusCode } from '../../domain/status-code.ts';
 import { StatusError } from '../../domain/status-error.ts';
-import { isDiskFull } from '../../lib/file-system-error.ts';
+import { errorCode, isDiskFull, isNotFound } from '../../lib/file-system-error.ts';
 import { RecordKind, recordBytes, SEGMENT_HEADER_BYTES } from './record-format.ts';
 import { NO_SEGMENT } from './record-index.ts';
 import { newRecordKey, type RecordKey } from './record-key.ts';
 import type { Segment } from './segment.ts';
 import type { SegmentLog } from './segment-log.ts';
-import { scanSegment } from './segment-scan.ts';
+import { type ScannedRecord, scanSegment } from './segment-scan.ts';
 import type { StoreLevel, StoreState } from './store-state.ts';
 
 /** A segment is compacted before anything is evicted when so much of it is unused: it costs little to get it back. */
@@ -21,6 +21,11 @@ const BATCH = 512;
 const MOVE_BYTES = 4 * 1024 * 1024;
 
 const NO_BYTES = new Uint8Array(0);
+/** Failures that say nothing about the segment. */
+const PASSING: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM']);
+
+/** Whether a segment could be read, is not there, or is there and the disk does not give it back. */
+type ScanOutcome = 'read' | 'gone' | 'unreadable';
 
 /** Is told of a record that was evicted: its bytes on the disk, and when it was last used, in seconds. */
 export type Evicted = (bytes: number, lastUseSeconds: number) => void;
@@ -45,6 +50,8 @@ export interface CleanerHost {
 export class StoreCleaner {
   readonly #state: StoreState;
   readonly #host: CleanerHost;
+  /** Segments that the disk does not give back. What is left in them can be evicted; until it is, their room is lost. */
+  readonly #unreadable = new Set<Segment>();
 
   constructor(state: StoreState, host: CleanerHost) {
     this.#state = state;
@@ -103,6 +110,7 @@ export class StoreCleaner {
     let best: Segment | undefined;
     let bestPart = part;
     for (const segment of this.#state.segments.values()) {
+      if (this.#unreadable.has(segment) && segment.liveBytes > 0) continue;
       const dead = 1 - segment.liveBytes / segment.committedBytes;
       const worth = segment.sealed || segment.committedBytes > this.#state.options.segmentBytes / 4;
       if (worth && dead >= bestPart) {
@@ -177,8 +185,10 @@ export class StoreCleaner {
       // Removals in the segment are not moved. So nothing that they removed may be found by the next start: it reads
       // only what no checkpoint covers. Before the oldest segment there is nothing that they could have removed.
       if (!this.#host.isCovered(segment) && !this.#isOldest(segment)) await this.#host.checkpoint();
-      if (segment.liveBytes > 0) await this.#move(segment, signal);
+      const outcome = segment.liveBytes > 0 ? await this.#move(segment, signal) : 'read';
       if (signal.aborted) return false;
+      // There may be others to compact, and there is always something to evict.
+      if (outcome === 'unreadable') return true;
       if (segment.liveBytes > 0) await this.#giveUp(segment);
       await log.sync();
     } catch (cause) {
@@ -191,6 +201,7 @@ export class StoreCleaner {
       }
       return false;
     }
+    this.#unreadable.delete(segment);
     state.segments.remove(segment);
     state.files.forget(segment.path);
     await rm(segment.path, { force: true });
@@ -206,7 +217,7 @@ export class StoreCleaner {
   async #evictFrom(segment: Segment): Promise<void> {
     const { index, dependencies } = this.#state;
     const isTooYoung = this.#state.youth();
-    await scanSegment(segment, SEGMENT_HEADER_BYTES, segment.committedBytes, dependencies.certify, (record) => {
+    await this.#scan(segment, (record) => {
       const id = index.find(record.header.key);
       if (id < 0 || index.segmentOf(id) !== segment.number || index.offsetOf(id) !== record.place) return;
       if (isTooYoung(index.lastUseOf(id)) || dependencies.isPinned?.(record.header.key) === true) return;
@@ -215,12 +226,12 @@ export class StoreCleaner {
     });
   }
 
-  async #move(segment: Segment, signal: AbortSignal): Promise<void> {
-    const { index, dependencies } = this.#state;
+  async #move(segment: Segment, signal: AbortSignal): Promise<ScanOutcome> {
+    const { index } = this.#state;
     let waiting = 0;
     let last: Promise<void> | undefined;
     let failure: unknown;
-    await scanSegment(segment, SEGMENT_HEADER_BYTES, segment.committedBytes, dependencies.certify, async (record) => {
+    const outcome = await this.#scan(segment, async (record) => {
       const { header, place, payload } = record;
       signal.throwIfAborted();
       if (header.kind !== RecordKind.VALUE || payload === undefined) return;
@@ -246,6 +257,30 @@ export class StoreCleaner {
     });
     await last;
     if (failure !== undefined) throw failure;
+    return outcome;
+  }
+
+  /** Reads the records of a segment, as far as the disk gives them back. @throws what `take` throws. */
+  async #scan(segment: Segment, take: (record: ScannedRecord) => void | Promise<void>): Promise<ScanOutcome> {
+    const { certify, logger } = this.#state.dependencies;
+    let failure: { readonly reason: unknown } | undefined;
+    try {
+      await scanSegment(segment, SEGMENT_HEADER_BYTES, segment.committedBytes, certify, async (record) => {
+        try {
+          await take(record);
+        } catch (reason) {
+          failure = { reason };
+          throw reason;
+        }
+      });
+      return 'read';
+    } catch (cause) {
+      if (failure !== undefined || PASSING.has(errorCode(cause) ?? '')) throw cause;
+      if (isNotFound(cause)) return 'gone';
+      logger.error({ err: cause, path: segment.path }, 'a segment cannot be read; what is in it is left to be evicted');
+      this.#unreadable.add(segment);
+      return 'unreadable';
+    }
   }
 
   /** Drops what the index says lies in a segment and could not be found there: it is damaged. */
