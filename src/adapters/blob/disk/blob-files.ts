@@ -156,9 +156,13 @@ export class BlobFiles {
   async *list(
     onStranger?: (path: string) => Promise<void>,
   ): AsyncGenerator<{ key: RecordKey; lastUseSeconds: number }> {
-    for (const folder of await readdir(this.#directory)) {
-      for (const name of await readdir(join(this.#directory, folder))) {
-        const path = join(this.#directory, folder, name);
+    for (const folder of await readdir(this.#directory, { withFileTypes: true })) {
+      if (!folder.isDirectory()) {
+        await onStranger?.(join(this.#directory, folder.name));
+        continue;
+      }
+      for (const name of await readdir(join(this.#directory, folder.name))) {
+        const path = join(this.#directory, folder.name, name);
         const match = FILE_NAME.exec(name);
         const [, hash = '', size, tag] = match ?? [];
         const key = digestRecordKey(hash, Number(size), Number(tag), newRecordKey());

@@ -110,6 +110,7 @@ describe('damage to the files of large blobs', () => {
     const kept = theFile();
     mkdirSync(join(directory, 'files', 'zz'));
     writeFileSync(join(directory, 'files', 'zz', 'stranger'), 'x');
+    writeFileSync(join(directory, 'files', 'stranger'), 'x');
     writeFileSync(kept.replace(`-${SIZE}-`, '-7777-'), 'not 7777 bytes');
     writeFileSync(join(directory, 'tmp', '5'), 'half');
     store = await open();
