@@ -13,6 +13,7 @@ import type { Logger } from '../lib/log.ts';
 import { loadZstd } from '../lib/zstd.ts';
 import type { JobCounts } from '../ports/job-store.ts';
 import { HealthService } from '../proto/grpc/health/v1/health.ts';
+import { AccessRules } from '../server/access-rules.ts';
 import { Health } from '../server/health.ts';
 import { addReflection } from '../server/reflection.ts';
 import { RpcServer, type RpcServerOptions } from '../server/rpc-server.ts';
@@ -99,6 +100,7 @@ export async function composeReplica(
       ...serverOptions(configuration.server),
       credentials: certificates?.credentials,
       privateSocket: dependencies.privateSocket,
+      access: configuration.server.access === undefined ? undefined : new AccessRules(configuration.server.access),
     },
     clock,
     logger,

@@ -34,6 +34,9 @@ export async function openServerCertificates(
   return ServerCertificates.open(tls, tls.rereadSeconds * 1_000, clock, logger.child({ component: 'tls' }));
 }
 
+/** Bytes: the path of a socket may have 107, with what stands behind its folder. */
+const LONGEST_FOLDER = 80;
+
 /**
  * A Unix socket that only processes of this user reach, for the worker of a grid that speaks TLS: the worker needs
  * neither a certificate that the server's authorities have signed nor a name that the server's own certificate bears.
@@ -43,7 +46,8 @@ export class PrivateSocket {
   readonly folder: string;
 
   constructor() {
-    this.folder = mkdtempSync(join(tmpdir(), 'warren-'));
+    const folder = tmpdir();
+    this.folder = mkdtempSync(join(folder.length > LONGEST_FOLDER ? '/tmp' : folder, 'warren-'));
   }
 
   get path(): string {

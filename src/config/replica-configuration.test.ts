@@ -26,11 +26,17 @@ describe('the configuration of a replica', () => {
     ]);
   });
 
-  it('takes the examples of docs/operating.md', () => {
-    const text = readFileSync(new URL('../../docs/operating.md', import.meta.url), 'utf8');
+  it.each([
+    ['operating.md', {}],
+    ['operating-security.md', STORES],
+  ])('takes the examples of docs/%s', (page, rest) => {
+    const text = readFileSync(new URL(`../../docs/${page}`, import.meta.url), 'utf8');
     const examples = [...text.matchAll(/```yaml\n(.*?)```/gs)].map((match) => match[1] ?? '');
     expect(examples).not.toHaveLength(0);
-    for (const example of examples) expect(pathsOf(parseYaml('example', example, { environment: {} }))).toEqual([]);
+    for (const example of examples) {
+      const value = parseYaml('example', example, { environment: {} });
+      expect(pathsOf({ ...rest, ...(value as object) })).toEqual([]);
+    }
   });
 
   it('takes Redis without RabbitMQ for a replica that only stores', () => {
@@ -55,6 +61,18 @@ describe('the configuration of a replica', () => {
     ]);
     expect(issues({ kind: 'memory', fetch: { allowedHosts: ['https://a/'] } })).toMatchObject([
       { path: ['assets', 'fetch', 'allowedHosts', 0] },
+    ]);
+  });
+  it('refuses rules about clients without names, and rights that there are not', () => {
+    const files = { certificateFile: 'c', privateKeyFile: 'k' };
+    const access = [{ names: ['*'], rights: ['read'] }];
+    expect(pathsOf({ ...STORES, server: { tls: files, access } })).toEqual(['server.access']);
+    const tls = { ...files, clientAuthoritiesFile: 'a' };
+    expect(pathsOf({ ...STORES, server: { tls, access } })).toEqual([]);
+    const unknown = [{ names: [], rights: ['everything'] }];
+    expect(pathsOf({ ...STORES, server: { tls, access: unknown } })).toEqual([
+      'server.access[0].names',
+      'server.access[0].rights[0]',
     ]);
   });
   it('refuses what does not go together, each with its path', () => {

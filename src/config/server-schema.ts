@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { RIGHTS } from '../domain/right.ts';
 
 const MIB = 1024 * 1024;
 
@@ -40,6 +41,30 @@ export const serverSchema = z
       })
       .optional()
       .describe('Encrypts what clients and bots send; default not. Then they say grpcs:// where they said grpc://.'),
+    access: z
+      .array(
+        z.strictObject({
+          names: z
+            .array(z.string().min(1))
+            .min(1)
+            .describe(
+              "Names that a client's certificate may bear: its common name, or an alternative name. `*` stands for any text.",
+            ),
+          rights: z
+            .array(z.enum(RIGHTS))
+            .min(1)
+            .describe(
+              '`read`: blobs, results, operations, queues, bots. `write`: blobs and logs. `update`: results of actions, ' +
+                'assets. `execute`: run and cancel actions. `work`: be a bot. `operate`: pause, drain, clean, dead letters.',
+            ),
+        }),
+      )
+      .min(1)
+      .optional()
+      .describe(
+        'Who may call what: a client has the rights of every entry that names it. Default: everyone may do everything. ' +
+          'Needs tls.clientAuthoritiesFile.',
+      ),
     maxReceiveMessageBytes: z
       .int()
       .min(64 * 1024)
@@ -93,6 +118,16 @@ export const serverSchema = z
         'How long a stop waits for running calls and actions before it ends them, in seconds; default 30. Shorter than ' +
           'what the orchestrator waits before it kills.',
       ),
+  })
+  .check((context) => {
+    const { access, tls } = context.value;
+    if (access === undefined || tls?.clientAuthoritiesFile !== undefined) return;
+    context.issues.push({
+      code: 'custom',
+      input: access,
+      path: ['access'],
+      message: 'needs tls.clientAuthoritiesFile: clients have names by their certificates alone',
+    });
   })
   .prefault({});
 

@@ -7,9 +7,10 @@ import type { Clock } from '../lib/clock.ts';
 import { Deferred } from '../lib/deferred.ts';
 import type { Service } from '../lib/lifecycle.ts';
 import type { Logger } from '../lib/log.ts';
+import type { AccessRules } from './access-rules.ts';
 import type { CallObserver } from './call-observer.ts';
 import { GrpcCallContext } from './grpc-call-context.ts';
-import { IncomingCall } from './incoming-call.ts';
+import { IncomingCall, type InterceptedCall } from './incoming-call.ts';
 import {
   methodsOf,
   type RegisteredMethod,
@@ -44,6 +45,8 @@ export interface RpcServerOptions {
    * Path of a Unix socket to listen on, too, without encryption. Its folder decides who may connect. Defaults to none.
    */
   readonly privateSocket?: string | undefined;
+  /** Who may call what; goes with credentials that ask clients for certificates. Defaults to everyone, everything. */
+  readonly access?: AccessRules | undefined;
   /** How soon a caller that was turned away by the drain should come again, in milliseconds. */
   readonly retryDelayMilliseconds: number;
 }
@@ -86,6 +89,8 @@ export class RpcServer implements Service {
         interceptors: [this.#takeOver],
       },
       options.flowControl,
+      // Nothing louder: scanners and probes of ports do it all day.
+      (peer, reason) => logger.debug({ peer, reason: reason.message }, 'a TLS handshake failed'),
     );
   }
 
@@ -163,16 +168,21 @@ export class RpcServer implements Service {
     const method = this.#methods.get(definition.path);
     if (method === undefined) return new ServerInterceptingCall(call);
     return new TakenCall(call, () => {
-      IncomingCall.accept<unknown, unknown>(call, (incoming) => void this.#serve(method, incoming));
+      IncomingCall.accept<unknown, unknown>(call, (incoming) => void this.#serve(method, incoming, call));
     });
   };
 
-  async #serve(method: RegisteredMethod, call: IncomingCall<unknown, unknown>): Promise<void> {
+  async #serve(
+    method: RegisteredMethod,
+    call: IncomingCall<unknown, unknown>,
+    intercepted: InterceptedCall,
+  ): Promise<void> {
     const start = this.#clock.monotonic();
     const ended = this.#observer.callStarted(method.path, call.peer);
     let code: StatusCode = StatusCode.OK;
     this.#calls.add(call);
     try {
+      this.#options.access?.check(method.path, this.#server.callerOf(intercepted));
       const context = new GrpcCallContext(call, this.#draining.signal, this.#clock);
       await method.serve(call, context);
       call.finish({ code, details: '' });

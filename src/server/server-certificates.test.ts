@@ -19,6 +19,8 @@ import { ServerCertificates, type ServerTlsFiles } from './server-certificates.t
 
 const signal = new AbortController().signal;
 const REREAD_MS = 1_000;
+/** For files and sockets, which know nothing of a clock that stands still. */
+const PATIENCE = { timeout: 10_000 };
 
 let mine: SelfSignedCertificate;
 let renewed: SelfSignedCertificate;
@@ -26,6 +28,7 @@ let authority: SelfSignedCertificate;
 let folder: string;
 let files: { readonly certificateFile: string; readonly privateKeyFile: string };
 let logged: Array<readonly [level: string, message: string]>;
+let refused: string[];
 const cleanups: Array<() => Promise<void> | void> = [];
 
 beforeAll(async () => {
@@ -41,6 +44,7 @@ beforeEach(async () => {
   files = { certificateFile: join(folder, 'certificate.pem'), privateKeyFile: join(folder, 'key.pem') };
   await install(mine);
   logged = [];
+  refused = [];
 });
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
@@ -70,7 +74,7 @@ async function serve(moreFiles: Partial<ServerTlsFiles> = {}) {
       privateSocket: join(folder, 'socket'),
     },
     new SystemClock(),
-    silentLogger,
+    { ...silentLogger, debug: (_fields, message) => void refused.push(message) },
     { callStarted: () => () => {} },
   );
   const health = new Health([]);
@@ -137,7 +141,7 @@ describe('a server with a certificate', () => {
     expect(await shownBy(port)).toBe(fingerprintOf(mine));
     await install(renewed);
     await clock.advance(REREAD_MS);
-    await expect.poll(() => shownBy(port)).toBe(fingerprintOf(renewed));
+    await expect.poll(() => shownBy(port), PATIENCE).toBe(fingerprintOf(renewed));
     expect(logged).toEqual([
       ['info', 'speaking TLS'],
       ['info', 'certificates were renewed'],
@@ -149,7 +153,7 @@ describe('a server with a certificate', () => {
     await writeFile(files.certificateFile, 'nothing');
     const reread = async () => {
       await clock.advance(REREAD_MS);
-      await expect.poll(() => clock.pendingTimers).toBe(1);
+      await expect.poll(() => clock.pendingTimers, PATIENCE).toBe(1);
     };
     await reread();
     await reread();
@@ -172,6 +176,8 @@ describe('a server that asks for certificates of clients', () => {
       who === 'none' ? {} : who === 'known' ? await authority.issue('known') : await renewed.issue('stranger');
     const files = { authoritiesFile: mine.certificateFile, ...identity };
     expect(await call(`grpcs://localhost:${port}`, files)).toEqual(expected);
+    const failures = who === 'known' ? [] : ['a TLS handshake failed'];
+    await expect.poll(() => [...new Set(refused)], PATIENCE).toEqual(failures);
   });
 
   test('takes up other authorities, for new connections', async () => {
@@ -183,7 +189,7 @@ describe('a server that asks for certificates of clients', () => {
     expect(await call(address, known)).toBe(SERVING);
     await copyFile(renewed.certificateFile, authorities);
     await clock.advance(REREAD_MS);
-    await expect.poll(() => call(address, known)).toContain('No connection established');
+    await expect.poll(() => call(address, known), PATIENCE).toContain('No connection established');
     expect(await call(address, { ...known, ...(await renewed.issue('client')) })).toBe(SERVING);
   });
 });

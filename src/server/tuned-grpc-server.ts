@@ -1,5 +1,8 @@
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import { TLSSocket } from 'node:tls';
 import { Server, type ServerOptions } from '@grpc/grpc-js';
+import { type Caller, namesOf } from './access-rules.ts';
+import type { InterceptedCall } from './incoming-call.ts';
 
 /** How much a client may send ahead of what has been read. */
 export interface FlowControlOptions {
@@ -24,6 +27,11 @@ interface Internals {
  */
 const MOST_HEADERS = 1_024;
 
+/** The same of a call as interceptors get it. */
+interface CallInternals {
+  readonly stream?: { readonly session?: ServerHttp2Session };
+}
+
 /** The longest deadline that grpc-js understands: it counts milliseconds in 32 bits, and wraps. */
 const LONGEST_DEADLINE_MS = 2 ** 31 - 1;
 
@@ -33,8 +41,14 @@ const LONGEST_DEADLINE_MS = 2 ** 31 - 1;
  */
 export class TunedGrpcServer extends Server {
   readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #callers = new WeakMap<ServerHttp2Session, Caller>();
 
-  constructor(options: ServerOptions, flowControl: FlowControlOptions) {
+  /** @param onHandshakeFailure is told of connections that ended before they were encrypted. */
+  constructor(
+    options: ServerOptions,
+    flowControl: FlowControlOptions,
+    onHandshakeFailure: (peer: string | undefined, reason: Error) => void,
+  ) {
     super(options);
     const internals = this as unknown as Internals;
     internals.commonServerOptions.settings = {
@@ -48,7 +62,12 @@ export class TunedGrpcServer extends Server {
       http2Server.prependListener('session', (session: ServerHttp2Session) => {
         session.setLocalWindowSize(flowControl.connectionWindowBytes);
         this.#sessions.add(session);
+        // Now, while the socket is certainly there.
+        this.#callers.set(session, isPrivate(http2Server) ? OURSELVES : callerAt(session));
         session.once('close', () => this.#sessions.delete(session));
+      });
+      http2Server.on('tlsClientError', (reason: Error, socket: TLSSocket) => {
+        onHandshakeFailure(socket.remoteAddress, reason);
       });
       http2Server.prependListener('stream', (_stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
         capDeadline(headers);
@@ -57,10 +76,29 @@ export class TunedGrpcServer extends Server {
     };
   }
 
+  /** Who makes a call; nobody once its connection has gone. */
+  callerOf(call: InterceptedCall): Caller {
+    const session = (call as unknown as CallInternals).stream?.session;
+    return (session === undefined ? undefined : this.#callers.get(session)) ?? NOBODY;
+  }
+
   /** Ends every connection at once; `forceShutdown` of grpc-js finds them only where channelz is on. */
   destroyConnections(): void {
     for (const session of this.#sessions) session.destroy();
   }
+}
+
+const NOBODY: Caller = { names: [] };
+const OURSELVES: Caller = { names: undefined };
+
+/** Whether it listens on a Unix socket. */
+function isPrivate(server: Http2Server): boolean {
+  return typeof server.address() === 'string';
+}
+
+/** Who is at the other end of a new connection. */
+function callerAt({ socket }: ServerHttp2Session): Caller {
+  return socket instanceof TLSSocket && socket.authorized ? { names: namesOf(socket.getPeerCertificate()) } : NOBODY;
 }
 
 const MILLISECONDS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000 };

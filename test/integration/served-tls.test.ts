@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { SelfSignedCertificate } from '../support/certificates.ts';
-import { commandLine } from '../support/command-line.ts';
+import { commandLine, startCommandLine } from '../support/command-line.ts';
 import { type Grid, startGrid } from '../support/grid.ts';
 import { runProgram } from '../support/program.ts';
 import { type RunningServer, startServe } from '../support/serve.ts';
@@ -17,6 +17,7 @@ let folder: string;
 let authority: SelfSignedCertificate;
 let server: Identity;
 let client: Identity;
+let viewer: Identity;
 let grid: Grid;
 let cache: RunningServer;
 
@@ -25,10 +26,16 @@ beforeAll(async () => {
   authority = await SelfSignedCertificate.create();
   server = await authority.issue('server', 'DNS:localhost,IP:127.0.0.1');
   client = await authority.issue('client');
+  viewer = await authority.issue('viewer', 'DNS:viewer.example');
   const tls = { ...server, clientAuthoritiesFile: authority.certificateFile };
   const file = join(folder, 'up.yaml');
-  await writeFile(file, stringify({ server: { tls } }));
-  grid = await startGrid({ workers: 1, args: ['--no-console', '--config', file] });
+  const access = [
+    { names: ['client'], rights: ['read', 'write', 'execute'] },
+    { names: ['*.example'], rights: ['read'] },
+    { names: ['worker'], rights: ['read', 'write', 'work'] },
+  ];
+  await writeFile(file, stringify({ server: { tls, access } }));
+  grid = await startGrid({ workers: 1, startTimeout: 90_000, args: ['--no-console', '--config', file] });
   const storage = {
     kind: 'remote',
     endpoint: `grpcs://${grid.address}`,
@@ -41,7 +48,7 @@ beforeAll(async () => {
     blobs: storage,
     actionCache: storage,
   });
-});
+}, 180_000);
 
 afterAll(async () => {
   await cache?.stop();
@@ -82,6 +89,35 @@ describe('a grid that asks for certificates', () => {
     const { stderr, exitCode } = await warren('health', ...reach(grid.address, false), ...show(client));
     expect({ stderr, exitCode }).toEqual({ stderr: expect.stringContaining('--tls-authorities'), exitCode: 4 });
   });
+});
+
+describe('a grid with rules about who may call what', () => {
+  test('lets those who may only read do so, and says which right they lack for more', async () => {
+    const flags = [...reach(grid.address), ...show(viewer)];
+    expect(await warren('bots', 'list', ...flags)).toMatchObject({ exitCode: 0 });
+    expect(await warren('exec', ...flags, '--', 'echo', 'goodbye')).toMatchObject({
+      exitCode: 125,
+      stderr: expect.stringMatching(/PERMISSION_DENIED: .* needs the right 'write'.*'viewer', 'viewer.example'/),
+    });
+  });
+
+  test('keeps clients from operating it', async () => {
+    const drained = await warren('bots', 'drain', 'nobody', ...reach(grid.address), ...show(client));
+    expect(drained).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining("PERMISSION_DENIED: warren.v1.Administration/AddDrain needs the right 'operate'"),
+    });
+  });
+});
+
+test('a worker on another machine comes with a certificate of its own', async () => {
+  const worker = await authority.issue('worker');
+  const flags = ['--bot-id', 'far-away', '--slots', '1', '--sandbox', 'none', '--directory', join(folder, 'worker')];
+  const run = startCommandLine('unused', 'worker', ...reach(grid.address), ...show(worker), ...flags);
+  const bots = async () => (await warren('bots', 'list', ...reach(grid.address), ...show(client))).stdout;
+  await expect.poll(bots, { timeout: 30_000 }).toContain('far-away');
+  run.interrupt();
+  expect(await run.outcome).toMatchObject({ exitCode: 0 });
 });
 
 test('two processes on one port speak TLS, and to the storage of another server', async () => {
