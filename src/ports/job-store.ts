@@ -130,7 +130,7 @@ export interface JobStore {
    * at jobs that wait. Each is given to one caller. A job comes to another only if it is still due some seconds later; a
    * look is put off by the job's grace with that, as a `tick` would do, which would be a step and a record for each.
    *
-   * @param limit jobs in all.
+   * @param limit jobs in all. Where more are due these are any of them, and a few calls come to all.
    */
   due(limit: number, signal: AbortSignal): Promise<DueJobs>;
 

@@ -56,6 +56,9 @@ const DUE_AGAIN_AFTER = 5_000;
 /** Due jobs looked at in each shard at a time. */
 const PEEKED_PER_SHARD = 100;
 
+/** A call that finds enough looks no further; the next begins so many shards on, which in time is with each of them. */
+const PEEK_STRIDE = 97;
+
 /** Jobs of each kind read from each shard for a glance: actions spread evenly, and a glance need not be exact. */
 const GLANCED_PER_SHARD = 2;
 
@@ -86,6 +89,7 @@ export class RedisJobStore implements JobStore {
   readonly #now: () => ScriptArgument;
   readonly #bounds: readonly [maxFinished: number, maxFinishedBytes: number];
   readonly #maxUnfinished: number;
+  #firstPeeked = 0;
 
   constructor(options: RedisJobStoreOptions) {
     const { connection, keyPrefix, maxUnfinished, maxFinished, maxFinishedBytes, now } = options;
@@ -218,10 +222,12 @@ export class RedisJobStore implements JobStore {
   }
 
   async due(limit: number, signal: AbortSignal): Promise<DueJobs> {
+    this.#firstPeeked = (this.#firstPeeked + PEEK_STRIDE) % SHARDS.length;
     const peeked = await Promise.all(
       this.#shardsByCall().map(async (shards) => {
-        const keys = shards.flatMap(({ deadlines, unsettled }) => [deadlines, unsettled]);
-        const args = [this.#now(), Math.min(limit, PEEKED_PER_SHARD)];
+        const inTurn = [...shards.slice(this.#firstPeeked), ...shards.slice(0, this.#firstPeeked)];
+        const keys = inTurn.flatMap(({ deadlines, unsettled }) => [deadlines, unsettled]);
+        const args = [this.#now(), Math.min(limit, PEEKED_PER_SHARD), limit];
         return (await this.#connection.run('peek-due', keys, args, signal)) as readonly ScriptReply[];
       }),
     );
