@@ -1,3 +1,5 @@
+import { countingSource, type SourceWeight } from './library-sources.ts';
+
 const PUBLIC = 'package(default_visibility = ["//visibility:public"])\n';
 
 /** The package of the library with this number, `l07`. */
@@ -6,7 +8,7 @@ export function libraryName(index: number): string {
 }
 
 /** One library: a header made by a genrule that runs the tool, two sources, and up to two libraries that it stands on. */
-export function library(index: number): Record<string, string> {
+export function library(index: number, weight: SourceWeight): Record<string, string> {
   const name = libraryName(index);
   const below =
     index === 0 ? [] : [...new Set([Math.floor((index - 1) / 2), Math.floor(index / 3)])].filter((at) => at < index);
@@ -40,23 +42,7 @@ std::map<std::string, int> count(const std::vector<std::string>& words);
 long total(const std::vector<long>& values);
 }  // namespace ${name}
 `,
-    [`libs/${name}/counting.cc`]: `#include <algorithm>
-#include <iterator>
-#include <sstream>
-
-#include "libs/${name}/api.h"
-
-namespace ${name} {
-std::map<std::string, int> count(const std::vector<std::string>& words) {
-  std::map<std::string, int> counts;
-  std::for_each(words.begin(), words.end(), [&](const std::string& word) { ++counts[word]; });
-  std::ostringstream all;
-  std::copy(words.begin(), words.end(), std::ostream_iterator<std::string>(all, " "));
-  counts["characters"] = static_cast<int>(all.str().size());
-  return counts;
-}
-}  // namespace ${name}
-`,
+    [`libs/${name}/counting.cc`]: countingSource(name, weight),
     [`libs/${name}/totals.cc`]: `#include <functional>
 #include <numeric>
 

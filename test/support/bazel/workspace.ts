@@ -1,5 +1,6 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { SourceWeight } from './library-sources.ts';
 import { offlineRepositories } from './offline-repositories.ts';
 import { application, checks, generator, library, scenarios, treeRule } from './workspace-files.ts';
 
@@ -9,6 +10,8 @@ export interface WorkspaceSize {
   readonly libraries?: number;
   /** C++ tests: each a compilation, a link and a run. Defaults to 10. */
   readonly tests?: number;
+  /** How much there is to do for half of the libraries' sources. Defaults to light. */
+  readonly weight?: SourceWeight;
   /** How long the slow actions sleep, as sleep takes it: a number that no other process has. Defaults to 3600. */
   readonly sleepSeconds?: string;
 }
@@ -31,7 +34,7 @@ export async function writeWorkspace(folder: string, size: WorkspaceSize = {}): 
     ...checks(tests, libraries),
     ...scenarios(size.sleepSeconds ?? '3600'),
   };
-  for (let index = 0; index < libraries; index += 1) Object.assign(files, library(index));
+  for (let index = 0; index < libraries; index += 1) Object.assign(files, library(index, size.weight ?? 'light'));
   for (const [path, text] of Object.entries(files)) {
     const target = join(folder, path);
     await mkdir(dirname(target), { recursive: true });
