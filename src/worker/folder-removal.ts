@@ -1,8 +1,7 @@
 import { chmodSync, lstatSync, readdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { readdir, rmdir, unlink } from 'node:fs/promises';
 import type { Logger } from '../lib/log.ts';
 
-const MOST_SYNC_OPERATIONS = 1_000;
 /** Well below what the system takes, which is 4096. */
 const LONGEST_PATH_BYTES = 2_048;
 const SLASH = Buffer.from('/');
@@ -10,8 +9,7 @@ const SLASH = Buffer.from('/');
 /** Removes a tree, whatever an action did to it. Never throws: what can't be removed is logged. */
 export async function removeFolder(path: string, logger: Logger): Promise<void> {
   try {
-    if (removeSmall(path, { operations: 0 })) return;
-    await rm(path, { recursive: true, force: true });
+    await removeTree(path);
   } catch {
     try {
       removeStubborn(path);
@@ -23,11 +21,11 @@ export async function removeFolder(path: string, logger: Logger): Promise<void> 
 
 /** Removes what a directory holds, save the directories of `keep`. @throws what the file system throws. */
 export async function emptyFolder(path: string, keep: ReadonlySet<string>, logger: Logger): Promise<void> {
-  for (const entry of readdirSync(path, { withFileTypes: true })) {
+  for (const entry of await readdir(path, { withFileTypes: true })) {
     const child = `${path}/${entry.name}`;
     if (keep.has(child)) continue;
     if (entry.isDirectory()) await removeFolder(child, logger);
-    else unlinkSync(child);
+    else await unlink(child);
   }
 }
 
@@ -51,17 +49,18 @@ export function untouchedDirectories(root: string, before: number, limit: number
   return visit(root) ? untouched : new Set();
 }
 
-/** Removes a tree synchronously unless it turns out large: several times cheaper than fs.rm. @returns whether it did. */
-function removeSmall(path: string, budget: { operations: number }): boolean {
-  for (const entry of readdirSync(path, { withFileTypes: true })) {
-    budget.operations += 1;
-    if (budget.operations > MOST_SYNC_OPERATIONS) return false;
+/**
+ * Removes a tree, one thing after the other and never in the event loop: a file whose content is on its way to the disk
+ * holds up whoever removes it, and a directory waits for the file system's journal, for tens of milliseconds each while
+ * others write much. With fs.rm it is several times dearer.
+ */
+async function removeTree(path: string): Promise<void> {
+  for (const entry of await readdir(path, { withFileTypes: true })) {
     const child = `${path}/${entry.name}`;
-    if (!entry.isDirectory()) unlinkSync(child);
-    else if (!removeSmall(child, budget)) return false;
+    if (entry.isDirectory()) await removeTree(child);
+    else await unlink(child);
   }
-  rmdirSync(path);
-  return true;
+  await rmdir(path);
 }
 
 /**

@@ -1,4 +1,5 @@
-import { chmodSync, copyFileSync, lutimesSync, mkdirSync, rmdirSync, symlinkSync, utimesSync } from 'node:fs';
+import { chmodSync, copyFileSync, lutimesSync, mkdirSync, symlinkSync, utimesSync } from 'node:fs';
+import { rmdir } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Digest, digestKey, missingBlobSubject } from '../domain/digest.ts';
 import type { Directory, FileNode, NodeProperties, Tree } from '../domain/merkle-tree.ts';
@@ -112,8 +113,8 @@ export class InputStager {
       applyProperties(path, directory.nodeProperties, 0o700);
     };
     await enter(tree.root, folder.inputRoot);
-    // The deepest first.
-    for (const path of [...standing].sort().reverse()) rmdirSync(path);
+    // The deepest first; not in the event loop, since a directory that goes waits for the file system's journal.
+    for (const path of [...standing].sort().reverse()) await rmdir(path);
   }
 
   #layFile(
