@@ -13,7 +13,9 @@ import { UnfinishedUploads } from '../adapters/blob/s3/unfinished-uploads.ts';
 import { ShardedBlobStore } from '../adapters/blob/sharded-blob-store.ts';
 import { SizeSplitBlobStore } from '../adapters/blob/size-split-blob-store.ts';
 import { TieredBlobStore } from '../adapters/blob/tiered-blob-store.ts';
+import type { TieredBlobStoreConfiguration } from '../adapters/blob/tiered-configuration.ts';
 import { VerifyingBlobStore } from '../adapters/blob/verifying-blob-store.ts';
+import { WriteBackJournal } from '../adapters/blob/write-back-journal.ts';
 import { Retrier } from '../adapters/grpc-client/retrier.ts';
 import { type BlobStoreConfiguration, partsOf } from '../config/blob-storage-schema.ts';
 import { formatPath } from '../config/configuration-error.ts';
@@ -45,6 +47,8 @@ export interface OpenedBlobStore {
   readonly maintained: readonly MaintainedStore[];
   /** Bytes stored now on this machine or under an index of ours; what other servers store is not counted. */
   storedBytes(): number;
+  /** Blobs that wait for a slow store that gets them later. */
+  pendingBlobs(): number;
   /** The most that there may be of them; 0 where everything is on other servers. */
   readonly maximumBytes: number;
   /** Lets what is under way end, unless `force` is aborted; closes all parts, the outer before the inner. */
@@ -79,6 +83,7 @@ export async function openBlobStore(
         ...parts.flatMap((part) => part.maintained),
       ],
       storedBytes: () => counted.reduce((sum, part) => sum + part.storedBytes(), own.storedBytes?.() ?? 0),
+      pendingBlobs: () => parts.reduce((sum, part) => sum + part.pendingBlobs(), own.pendingBlobs?.() ?? 0),
       maximumBytes: counted.reduce((sum, part) => sum + part.maximumBytes, own.maximumBytes ?? 0),
       close: (force) => closeInTurn([() => own.close?.(force), ...closersOf(parts, force)]),
     };
@@ -96,6 +101,7 @@ interface OwnPart {
   readonly listing?: BlobListing | undefined;
   readonly maintenance?: StoreCleaning;
   readonly storedBytes?: () => number;
+  readonly pendingBlobs?: () => number;
   readonly maximumBytes?: number;
   readonly close?: (force: AbortSignal) => Promise<void> | void;
 }
@@ -142,8 +148,9 @@ async function assemble(
     case 'remote':
       return openRemoteBlobs(configuration, dependencies);
     case 'tiered': {
-      const blobs = new TieredBlobStore(part(0), part(1), configuration, logger);
-      return { blobs, close: (force) => blobs.close(force) };
+      const journal = await openJournal(configuration);
+      const blobs = new TieredBlobStore(part(0), part(1), configuration, { ...dependencies, journal });
+      return { blobs, pendingBlobs: () => blobs.pendingBlobs, close: (force) => blobs.close(force) };
     }
     case 'sharded': {
       const shards = configuration.shards.map(({ name, weight }, i) => ({ name, weight, store: part(i) }));
@@ -173,6 +180,15 @@ async function assemble(
     case 'read-only':
       return { blobs: new ReadOnlyBlobStore(part(0)) };
   }
+}
+
+/** What waits for the slow store outlives the process where the fast one does: on a disk. */
+async function openJournal({
+  mode,
+  fast,
+}: TieredBlobStoreConfiguration<BlobStoreConfiguration>): Promise<WriteBackJournal | undefined> {
+  if (mode !== 'write-back' || fast.kind !== 'disk') return undefined;
+  return WriteBackJournal.open(fast.directory, fast.durability === 'sync');
 }
 
 async function openRemoteBlobs(

@@ -18,7 +18,7 @@ import type { Connection } from './scheduling.ts';
 export interface ConsoleDependencies {
   readonly roles: readonly Role[];
   readonly scheduler: Scheduler;
-  readonly storage: { storedBytes(): number; readonly maximumBytes: number };
+  readonly storage: { storedBytes(): number; pendingBlobs(): number; readonly maximumBytes: number };
   readonly connections: readonly Connection[];
   readonly metrics: Metrics;
   /** With the processes that share a port with this one, where there are any. */
@@ -37,6 +37,7 @@ export function composeConsole(configuration: ConsoleConfiguration, dependencies
     roles,
     storedBytes: () => storage.storedBytes(),
     maximumBytes: storage.maximumBytes,
+    pendingBlobs: () => storage.pendingBlobs(),
     connections,
   });
   const watch = new FarmWatch(scheduler, clock);

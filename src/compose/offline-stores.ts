@@ -19,5 +19,5 @@ export async function openOfflineStores(
   const observer = new Activity();
   const storesAlone = { ...configuration, roles: [] };
   const storage = await openStorageBackend(storesAlone, dependencies, observer, signal);
-  return { maintained: storage.maintained, close: () => storage.close(new AbortController().signal) };
+  return { maintained: storage.maintained, close: () => storage.close(AbortSignal.abort()) };
 }

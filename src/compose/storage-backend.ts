@@ -21,6 +21,8 @@ export interface StorageBackend {
   readonly maintained: readonly MaintainedStore[];
   /** Bytes stored now. */
   storedBytes(): number;
+  /** Blobs that wait for a slow store that gets them later. */
+  pendingBlobs(): number;
   readonly maximumBytes: number;
   /** Lets what is under way reach its store, unless `force` is aborted. */
   close(force: AbortSignal): Promise<void>;
@@ -74,6 +76,7 @@ export async function openStorageBackend(
       assets,
       maintained: opening.maintained,
       storedBytes: () => stores.reduce((sum, store) => sum + store.storedBytes(), 0),
+      pendingBlobs: () => stores.reduce((sum, store) => sum + store.pendingBlobs(), 0),
       maximumBytes: stores.reduce((sum, store) => sum + store.maximumBytes, 0),
       close: (force) => opening.close(force),
     };

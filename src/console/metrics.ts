@@ -10,6 +10,8 @@ export interface MeasuredReplica {
   storedBytes(): number;
   /** The most that there may be of them; 0 where everything is on other servers. */
   readonly maximumBytes: number;
+  /** Blobs that wait for a slow store that gets them later. */
+  pendingBlobs(): number;
   /** Redis and RabbitMQ, where there are any. */
   readonly connections: readonly MeasuredConnection[];
 }
@@ -125,6 +127,13 @@ export class Metrics {
       help: 'The most that there may be of them; 0 where everything is on other servers',
       collect() {
         this.set(replica.maximumBytes);
+      },
+    });
+    gauge({
+      name: 'warren_storage_pending_blobs',
+      help: 'Blobs that wait for the slow store of a write-back tiered',
+      collect() {
+        this.set(replica.pendingBlobs());
       },
     });
     gauge({

@@ -2,9 +2,12 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runConformance } from '../support/conformance-run.ts';
+import { freePort } from '../support/free-port.ts';
 import { runProgram } from '../support/program.ts';
 import { type RunningServer, startServe } from '../support/serve.ts';
+import { randomBlob, Tenant } from '../support/tenant.ts';
 import { removeFolder, temporaryFolder } from '../support/throwaway-process.ts';
+import { WireClient } from '../support/wire-client.ts';
 
 /** Composed stores, each from a configuration file, as `warren serve` runs them, under the storage cases of conformance. */
 
@@ -94,6 +97,30 @@ describe('warren serve on a composed store', () => {
       expect(await server.stop()).toBe(0);
     },
   );
+});
+
+it('with write-back on disk, a killed server brings to the slow store what waited', { timeout: TIMEOUT }, async () => {
+  const listen = `127.0.0.1:${await freePort()}`;
+  const remote = { kind: 'remote', endpoint: `grpc://${listen}` };
+  const front = {
+    blobs: { kind: 'tiered', mode: 'write-back', fast: disk('front'), slow: remote },
+    actionCache: memory,
+  };
+  const blobs = Array.from({ length: 5 }, () => randomBlob(1000));
+  const digests = blobs.map(({ digest }) => digest);
+  const upload = async ({ address }: RunningServer) => {
+    const client = new WireClient([address]);
+    await new Tenant(client, '').upload(...blobs);
+    client.close();
+  };
+  const first = await serve('front', front);
+  await upload(first);
+  await first.kill();
+  await serve('origin', { server: { listen }, blobs: disk('origin'), actionCache: memory });
+  await serve('front', front);
+  const client = new WireClient([listen]);
+  await expect.poll(() => new Tenant(client, '').findMissing(...digests), { timeout: 60_000 }).toEqual([]);
+  client.close();
 });
 
 it('warren config checks, shows and describes composed stores', async () => {

@@ -23,7 +23,7 @@ const tiered = (fast: BlobBackend, slow: BlobBackend, options: Partial<TieredOpt
     fast,
     slow,
     { mode: 'write-through', maximumFastBlobBytes: 4 * 1024 * 1024, maximumPending: 100, ...options },
-    silentLogger,
+    { clock: new FakeClock(), logger: silentLogger, random: () => 0 },
   );
 
 const compositions: ReadonlyArray<readonly [string, () => { store: BlobBackend; close?: () => Promise<void> }]> = [

@@ -7,16 +7,17 @@ import { FanOutWriter } from './fan-out-writer.ts';
 import { inOrder } from './find-missing-by-store.ts';
 import { pour } from './pour.ts';
 import { isWorthAnotherStore, readFromAny } from './reading-on.ts';
+import { type WriteBackDependencies, WriteBackQueue } from './write-back-queue.ts';
 
 export interface TieredOptions {
   /**
    * `write-through`: a blob is acknowledged once the slow store has it. `write-back`: once the fast one has it; the slow
-   * one gets it in the background, and never gets it if this process dies before.
+   * one gets it in the background, as soon as it can.
    */
   readonly mode: 'write-through' | 'write-back';
   /** Blobs above this size are read from the slow store without being kept in the fast one. */
   readonly maximumFastBlobBytes: number;
-  /** With write-back: how many blobs may wait for the slow store. Beyond it, uploads wait for theirs. */
+  /** With write-back: how many blobs may wait for the slow store. Beyond it, uploads wait for room. */
   readonly maximumPending: number;
 }
 
@@ -31,15 +32,16 @@ export class TieredBlobStore implements BlobBackend {
   readonly #slow: BlobBackend;
   readonly #options: TieredOptions;
   readonly #logger: Logger;
-  readonly #stop = new AbortController();
-  /** Copies to the slow store under way, by blob. */
-  readonly #pending = new Map<string, Promise<void>>();
+  /** Undefined with write-through. */
+  readonly #writeBack: WriteBackQueue | undefined;
 
-  constructor(fast: BlobBackend, slow: BlobBackend, options: TieredOptions, logger: Logger) {
+  constructor(fast: BlobBackend, slow: BlobBackend, options: TieredOptions, dependencies: WriteBackDependencies) {
     this.#fast = fast;
     this.#slow = slow;
     this.#options = options;
-    this.#logger = logger;
+    this.#logger = dependencies.logger;
+    this.#writeBack =
+      options.mode === 'write-back' ? new WriteBackQueue(fast, slow, options.maximumPending, dependencies) : undefined;
   }
 
   async findMissing(digests: readonly Digest[], signal: AbortSignal): Promise<Digest[]> {
@@ -91,17 +93,20 @@ export class TieredBlobStore implements BlobBackend {
   }
 
   async write(digest: Digest, source: Uint8Array | AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
-    if ((await this.findMissing([digest], signal)).length === 0) return;
+    // With write-back the slow store is asked later, by whoever copies the blob: here nobody waits for it.
+    const known = this.#writeBack === undefined ? this.#slow : this.#fast;
+    if ((await known.findMissing([digest], signal)).length === 0) return;
     await pour(await this.openWriter(digest, signal), source instanceof Uint8Array ? [source] : source, signal);
   }
 
   async delete(digest: Digest, signal: AbortSignal): Promise<void> {
-    await this.#pending.get(digestKey(digest));
+    await this.#writeBack?.drop(digest);
     await Promise.all([this.#fast.delete(digest, signal), this.#slow.delete(digest, signal)]);
   }
 
   async openWriter(digest: Digest, signal: AbortSignal): Promise<BlobWriter> {
-    if (this.#options.mode === 'write-back') {
+    const writeBack = this.#writeBack;
+    if (writeBack !== undefined) {
       const writer = await this.#fast.openWriter(digest, signal);
       return {
         digest,
@@ -109,7 +114,7 @@ export class TieredBlobStore implements BlobBackend {
           return writer.receivedBytes;
         },
         append: (chunk) => writer.append(chunk),
-        commit: () => this.#commitBack(digest, writer),
+        commit: () => writeBack.commit(writer),
         abandon: () => writer.abandon(),
       };
     }
@@ -133,16 +138,12 @@ export class TieredBlobStore implements BlobBackend {
 
   /** How many blobs wait for the slow store. */
   get pendingBlobs(): number {
-    return this.#pending.size;
+    return this.#writeBack?.size ?? 0;
   }
 
   /** Waits until the slow store has everything, or `force` is aborted. */
   async close(force: AbortSignal): Promise<void> {
-    const stop = () => this.#stop.abort();
-    force.addEventListener('abort', stop, { once: true });
-    if (force.aborted) stop();
-    await Promise.all(this.#pending.values());
-    force.removeEventListener('abort', stop);
+    await this.#writeBack?.close(force);
   }
 
   /** A writer into the fast store, or undefined where that has no room: it is only a cache. */
@@ -164,39 +165,6 @@ export class TieredBlobStore implements BlobBackend {
       this.#notKept(cause);
       await keeper.abandon();
       return undefined;
-    }
-  }
-
-  async #commitBack(digest: Digest, writer: BlobWriter): Promise<void> {
-    const key = digestKey(digest);
-    const owner = `write-back ${key}`;
-    // It must not be evicted before the slow store has it.
-    this.#fast.pin(owner, [digest]);
-    try {
-      await writer.commit();
-    } catch (cause) {
-      if (!this.#pending.has(key)) this.#fast.unpin(owner);
-      throw cause;
-    }
-    let copy = this.#pending.get(key);
-    if (copy === undefined) {
-      copy = this.#copyBack(digest).finally(() => {
-        this.#pending.delete(key);
-        this.#fast.unpin(owner);
-      });
-      this.#pending.set(key, copy);
-    }
-    if (this.#pending.size > this.#options.maximumPending) await copy;
-  }
-
-  async #copyBack(digest: Digest): Promise<void> {
-    const { signal } = this.#stop;
-    try {
-      const [missing] = await this.#slow.findMissing([digest], signal);
-      if (missing === undefined) return;
-      await this.#slow.write(digest, this.#fast.read(digest, { offset: 0 }, signal), signal);
-    } catch (cause) {
-      this.#logger.error({ digest: digestKey(digest), err: cause }, 'a blob did not reach the slow store');
     }
   }
 

@@ -7,7 +7,8 @@ const ownShape = {
     .default('write-through')
     .describe(
       '`write-through`, the default: an upload is acknowledged once `slow` has the blob. `write-back`: once `fast` has it; ' +
-        '`slow` gets it in the background, and never gets it if the process is killed before and `fast` does not outlive it.',
+        '`slow` gets it in the background, tried again until it does. Where `fast` is a `disk`, this goes on after the process ' +
+        'was killed; otherwise what waits is lost with the process.',
     ),
   maximumFastBlobBytes: z
     .int()
@@ -19,11 +20,11 @@ const ownShape = {
     ),
   maximumPending: z
     .int()
-    .min(0)
+    .min(1)
     .default(1_000)
     .describe(
-      'With write-back: how many blobs may wait for `slow`; default 1000. Beyond it uploads wait for their own. What ' +
-        'waits is lost with `fast`, and what waits at a stop is written before the process ends.',
+      'With write-back: how many blobs may wait for `slow`; default 1000. Beyond it uploads wait for room, and are ' +
+        'UNAVAILABLE after 30 s. `fast` evicts none of them. What waits at a stop is written within `drainSeconds`.',
     ),
 };
 
