@@ -18,6 +18,8 @@ export interface JobStoreFixture extends AsyncDisposable {
   readonly advance: (milliseconds: number) => Promise<void>;
   /** How many finished jobs it was told to keep; at least 20. */
   readonly maxFinished: number;
+  /** How many operations may share a job; at least 20. */
+  readonly maxOperationsPerJob: number;
 }
 
 const signal = new AbortController().signal;

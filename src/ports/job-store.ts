@@ -91,7 +91,8 @@ export interface JobGlance {
  */
 export interface JobStore {
   /**
-   * Joins the unfinished job of the same instance and action, unless it must not be shared; else makes one.
+   * Joins the unfinished job of the same instance and action, unless it must not be shared, or as many share it as may;
+   * else makes one.
    *
    * @throws RESOURCE_EXHAUSTED when the store takes no more jobs; UNAVAILABLE when it can't be reached.
    */

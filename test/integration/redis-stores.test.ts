@@ -6,6 +6,7 @@ import { SHARDS } from '../../src/domain/shard.ts';
 import { StatusCode } from '../../src/domain/status-code.ts';
 import { assetOf, describeAssetStore, keyOf } from '../../src/ports/asset-store.suite.ts';
 import { describeBotSessionStore } from '../../src/ports/bot-session-store.suite.ts';
+import { describeJobSharing } from '../../src/ports/job-sharing.suite.ts';
 import { describeJobStore, submissionOf } from '../../src/ports/job-store.suite.ts';
 import { describeLogStreamStore } from '../../src/ports/log-stream-store.suite.ts';
 import { describeWorkQueueRegistry } from '../../src/ports/work-queue-registry.suite.ts';
@@ -28,6 +29,7 @@ setMaxListeners(0, signal);
 
 function describeStores(name: string, connection: () => RedisConnection): void {
   describeJobStore(`RedisJobStore on ${name}`, () => jobStoreFixture(connection()));
+  describeJobSharing(`RedisJobStore on ${name}`, () => jobStoreFixture(connection()));
   describeBotSessionStore(`RedisBotSessionStore on ${name}`, () => botSessionStoreFixture(connection()));
   describeAssetStore(`RedisAssetStore on ${name}`, () => assetStoreSubject(connection()));
   describeWorkQueueRegistry(`RedisWorkQueueRegistry on ${name}`, () => workQueueRegistryFixture(connection()));

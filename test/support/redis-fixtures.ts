@@ -16,6 +16,7 @@ import type { LogStreamStoreFixture } from '../../src/ports/log-stream-store.sui
 import type { WorkQueueRegistryFixture } from '../../src/ports/work-queue-registry.suite.ts';
 
 const FINISHED_PER_SHARD = 20;
+const OPERATIONS_PER_JOB = 20;
 const IDLE_TIMEOUT_MS = 60_000;
 const MAX_QUEUES = 4;
 const LOG_RETENTION_MS = 60_000;
@@ -47,10 +48,12 @@ export async function jobStoreFixture(connection: RedisConnection): Promise<JobS
   return {
     store: createJobStore(connection, {
       maxFinished: SHARDS.length * FINISHED_PER_SHARD,
+      maxOperationsPerJob: OPERATIONS_PER_JOB,
       now: () => clock.now(),
     }),
     advance: (milliseconds) => clock.advance(milliseconds),
     maxFinished: FINISHED_PER_SHARD,
+    maxOperationsPerJob: OPERATIONS_PER_JOB,
     [Symbol.asyncDispose]: async () => {},
   };
 }

@@ -5,6 +5,12 @@ import { offer, refused } from './tell.ts';
 import type { Transition } from './transition.ts';
 import { withWatch } from './watch.ts';
 
+/**
+ * Operations that share a job at most, unless a store is told otherwise. A record is read and written with all of them: a
+ * client that executes one action again and again must not make it grow without end.
+ */
+export const MAX_OPERATIONS_PER_JOB = 1_000;
+
 /** Whether a further Execute of the same action may share this job. */
 export function isJoinable(job: Job): boolean {
   return !job.doNotCache && !isFinished(job);

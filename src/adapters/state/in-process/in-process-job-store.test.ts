@@ -1,20 +1,25 @@
 import { expect, test } from 'vitest';
 import { StatusCode } from '../../../domain/status-code.ts';
 import { FakeClock } from '../../../lib/fake-clock.ts';
-import { describeJobStore, submissionOf } from '../../../ports/job-store.suite.ts';
+import { describeJobSharing } from '../../../ports/job-sharing.suite.ts';
+import { describeJobStore, type JobStoreFixture, submissionOf } from '../../../ports/job-store.suite.ts';
 import { InProcessJobStore } from './in-process-job-store.ts';
 
 const signal = new AbortController().signal;
 
-describeJobStore('InProcessJobStore', async () => {
+const create = async (): Promise<JobStoreFixture> => {
   const clock = new FakeClock(1_000_000);
   return {
-    store: new InProcessJobStore({ clock, maxFinished: 20 }),
+    store: new InProcessJobStore({ clock, maxFinished: 20, maxOperationsPerJob: 20 }),
     advance: (milliseconds) => clock.advance(milliseconds),
     maxFinished: 20,
+    maxOperationsPerJob: 20,
     [Symbol.asyncDispose]: async () => {},
   };
-});
+};
+
+describeJobStore('InProcessJobStore', create);
+describeJobSharing('InProcessJobStore', create);
 
 test('more unfinished jobs than the bound are refused, to come again later', async () => {
   const store = new InProcessJobStore({ clock: new FakeClock(), maxUnfinished: 2 });

@@ -1,7 +1,7 @@
 import { deduplicationKey, isFinished, type Job } from '../../../domain/job.ts';
 import { createJob } from '../../../domain/job-machine/create.ts';
 import type { JobEvent, Submission, Watch } from '../../../domain/job-machine/event.ts';
-import { isJoinable } from '../../../domain/job-machine/join.ts';
+import { isJoinable, MAX_OPERATIONS_PER_JOB } from '../../../domain/job-machine/join.ts';
 import { isOnlyLookDue, nextDeadline } from '../../../domain/job-machine/tick.ts';
 import { transition } from '../../../domain/job-machine/transition.ts';
 import {
@@ -40,6 +40,8 @@ export interface InProcessJobStoreOptions {
   readonly maxFinished?: number;
   /** Bytes of answers kept with them. Defaults to 64 MiB. */
   readonly maxFinishedBytes?: number;
+  /** Operations that share a job at most. Defaults to MAX_OPERATIONS_PER_JOB. */
+  readonly maxOperationsPerJob?: number;
 }
 
 /** How long a due job is left to the caller who got it, in milliseconds. */
@@ -56,6 +58,7 @@ const RETRY_WHEN_FULL = 5_000;
 export class InProcessJobStore implements JobStore {
   readonly #clock: Clock;
   readonly #maxUnfinished: number;
+  readonly #maxOperationsPerJob: number;
   readonly #jobs = new Map<string, Job>();
   readonly #byOperation = new Map<string, string>();
   readonly #joinable = new Map<string, string>();
@@ -66,6 +69,7 @@ export class InProcessJobStore implements JobStore {
   constructor(options: InProcessJobStoreOptions) {
     this.#clock = options.clock;
     this.#maxUnfinished = options.maxUnfinished ?? 1_000_000;
+    this.#maxOperationsPerJob = options.maxOperationsPerJob ?? MAX_OPERATIONS_PER_JOB;
     this.#finished = new FinishedJobs(options.maxFinished ?? 10_000, options.maxFinishedBytes ?? 64 * 1024 * 1024);
   }
 
@@ -194,7 +198,7 @@ export class InProcessJobStore implements JobStore {
     if (submission.doNotCache) return undefined;
     const jobId = this.#joinable.get(deduplicationKey(submission.instanceName, submission.actionDigest));
     const job = jobId === undefined ? undefined : this.#jobs.get(jobId);
-    if (job === undefined) return undefined;
+    if (job === undefined || job.operations.length >= this.#maxOperationsPerJob) return undefined;
     const { operation, watch } = submission;
     const applied = this.#apply(job, { type: 'join', operation, watch }, now);
     if (!applied.accepted || applied.job === undefined) return undefined;
@@ -217,8 +221,10 @@ export class InProcessJobStore implements JobStore {
     this.#queued += Number(job.state === 'queued') - Number(before?.state === 'queued');
 
     const key = deduplicationKey(job.instanceName, job.actionDigest);
-    if (isJoinable(job)) this.#joinable.set(key, job.id);
-    else if (this.#joinable.get(key) === job.id) this.#joinable.delete(key);
+    // The youngest is joined: an older one is full.
+    if (isJoinable(job)) {
+      if (before === undefined) this.#joinable.set(key, job.id);
+    } else if (this.#joinable.get(key) === job.id) this.#joinable.delete(key);
 
     if (isFinished(job) && (before === undefined || !isFinished(before))) {
       this.#finished.add(job.id, job.outcome === undefined ? 0 : outcomeSize(job.outcome));

@@ -1,6 +1,7 @@
 import { deduplicationKey, isFinished, type Job } from '../../../domain/job.ts';
 import { createJob } from '../../../domain/job-machine/create.ts';
 import type { JobEvent, Submission, Watch } from '../../../domain/job-machine/event.ts';
+import { MAX_OPERATIONS_PER_JOB } from '../../../domain/job-machine/join.ts';
 import type { OperationQuery, SortKey } from '../../../domain/operation-query.ts';
 import { isShardedId, SHARDS } from '../../../domain/shard.ts';
 import { resourceExhausted } from '../../../domain/status-error.ts';
@@ -46,6 +47,8 @@ export interface RedisJobStoreOptions {
   readonly maxFinished: number;
   /** Bytes of answers kept with them, likewise. */
   readonly maxFinishedBytes: number;
+  /** Operations that share a job at most. Defaults to MAX_OPERATIONS_PER_JOB. */
+  readonly maxOperationsPerJob?: number;
   /** For tests: the time, in milliseconds, in place of Redis' own. */
   readonly now?: () => number;
 }
@@ -89,6 +92,7 @@ export class RedisJobStore implements JobStore {
   readonly #now: () => ScriptArgument;
   readonly #bounds: readonly [maxFinished: number, maxFinishedBytes: number];
   readonly #maxUnfinished: number;
+  readonly #maxOperationsPerJob: number;
   #firstPeeked = 0;
 
   constructor(options: RedisJobStoreOptions) {
@@ -99,6 +103,7 @@ export class RedisJobStore implements JobStore {
     this.#now = now ?? (() => '');
     this.#bounds = [perShard(maxFinished), perShard(maxFinishedBytes)];
     this.#maxUnfinished = perShard(maxUnfinished);
+    this.#maxOperationsPerJob = options.maxOperationsPerJob ?? MAX_OPERATIONS_PER_JOB;
   }
 
   async submit(submission: Submission, signal: AbortSignal): Promise<Submitted> {
@@ -127,6 +132,7 @@ export class RedisJobStore implements JobStore {
         watch?.milliseconds ?? 0,
         cached === undefined ? '' : encodeOutcome(cached),
         workQueueKey(submission),
+        this.#maxOperationsPerJob,
       ],
       signal,
     );

@@ -1,7 +1,8 @@
 -- Joins the unfinished job of the same action, or makes one.
 --
--- Guarantee: of all submissions of one action that may be shared, one makes the job and the rest join it. A new job
--- stands with its operation, its deadline and its owed offer, or not at all.
+-- Guarantee: of all submissions of one action that may be shared, one makes the job and the rest join it, until as many
+-- share it as may: then the next makes another. A new job stands with its operation, its deadline and its owed offer, or
+-- not at all.
 --
 -- KEYS[1] record of the job to be made, KEYS[2..6] indexes of the shard (fragments/job.lua),
 -- KEYS[7] pointer of its operation, KEYS[8] pointer of the shared action
@@ -9,7 +10,7 @@
 -- ARGV[6] what is shared or '', ARGV[7] fixed, ARGV[8] policy, ARGV[9] requirement, ARGV[10] priority,
 -- ARGV[11] milliseconds until the first look for a bot that fits, ARGV[12] action, ARGV[13] id of the operation,
 -- ARGV[14] its JSON, ARGV[15] its priority, ARGV[16] replica that watches or '', ARGV[17] for how many milliseconds,
--- ARGV[18] outcome or '', ARGV[19] key of the work queue
+-- ARGV[18] outcome or '', ARGV[19] key of the work queue, ARGV[20] how many operations may share a job
 --
 -- Returns {'joined', effects, record, id of the job}, {'created', now} or {'full'}.
 
@@ -29,7 +30,7 @@ if shared ~= '' then
   local id = redis.call('GET', KEYS[8])
   local job, about
   if id then job, about = load_job(SHARD .. 'job:' .. id) end
-  if job and not is_finished(job) then
+  if job and not is_finished(job) and job.operations < tonumber(ARGV[20]) then
     local effects = {}
     join_job(job, about, operation, now, effects)
     return { 'joined', effects, redis.call('HGETALL', about.key), id }
