@@ -35,6 +35,19 @@ describe('Execute', () => {
     expect(new Set(client.operations.map(({ name }) => name)).size).toBe(1);
   });
 
+  test('of the outputs that a client wants inlined no more are noted than a record bears', async () => {
+    const few = grid.execute(await grid.uploadAction(), { inlineOutputFiles: ['a', '', 'b'] });
+    const paths = Array.from({ length: 2_000 }, (_, i) => `${i}/${'x'.repeat(1_000)}`);
+    const many = grid.execute(await grid.uploadAction({ argument: 'other' }), { inlineOutputFiles: paths });
+    await grid.settle();
+    const noted = async (name: string) => {
+      const job = await grid.jobs.getByOperation(name.slice('main/'.length), new AbortController().signal);
+      return job?.operations[0]?.inline.outputFiles;
+    };
+    expect(await noted(few.name)).toEqual(['a', '', 'b']);
+    expect(await noted(many.name)).toEqual(paths.slice(0, 64));
+  });
+
   test('a result that was cached is answered without a bot, and marked', async () => {
     const action = await grid.uploadAction();
     const first = grid.execute(action);

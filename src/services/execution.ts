@@ -44,6 +44,14 @@ export interface ExecutionOptions {
 /** When a client that is sent away should come again, in milliseconds. */
 const DRAINING_RETRY_DELAY = 100;
 
+/**
+ * Characters of paths that a client wants inlined. They are a hint, and kept with the job: of more, the first count.
+ */
+const MAX_INLINE_PATHS_LENGTH = 64 * 1024;
+
+/** What a path weighs beside its characters: an empty one is kept, too. */
+const PATH_WEIGHT = 8;
+
 /** The service Execution. */
 export class Execution {
   readonly #instances: Instances;
@@ -97,7 +105,7 @@ export class Execution {
         inline: {
           stdout: request.inlineStdout,
           stderr: request.inlineStderr,
-          outputFiles: request.inlineOutputFiles,
+          outputFiles: inlinePaths(request.inlineOutputFiles),
         },
         cached,
       },
@@ -170,6 +178,12 @@ export class Execution {
       return undefined;
     }
   }
+}
+
+function inlinePaths(paths: readonly string[]): readonly string[] {
+  let length = 0;
+  const tooMany = paths.findIndex((path) => (length += path.length + PATH_WEIGHT) > MAX_INLINE_PATHS_LENGTH);
+  return tooMany < 0 ? paths : paths.slice(0, tooMany);
 }
 
 function draining(): Error {
