@@ -2,8 +2,13 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { callContext } from '../../test/support/call-context.ts';
 import { metadataOf, TestGrid } from '../../test/support/test-grid.ts';
 import { StatusCode } from '../domain/status-code.ts';
+import { submissionOf } from '../ports/job-store.suite.ts';
 import { ExecuteResponse } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
-import type { ListOperationsRequest, Operation } from '../proto/google/longrunning/operations.ts';
+import {
+  type ListOperationsRequest,
+  type Operation,
+  Operation as WireOperation,
+} from '../proto/google/longrunning/operations.ts';
 
 let grid: TestGrid;
 
@@ -149,6 +154,23 @@ describe('ListOperations', () => {
     const second = await list({ filter, pageSize: 2, pageToken: first.nextPageToken });
     expect(second.operations.map((each) => each.name)).toEqual([names[0]]);
     expect(second.nextPageToken).toBe('');
+  });
+
+  test('a page holds no more than fits into one message, and the rest is on the next', async () => {
+    const megabyte = ExecuteResponse.encode(ExecuteResponse.fromPartial({ message: 'x'.repeat(2 ** 20) })).finish();
+    const cached = { kind: 'response', encoded: megabyte } as const;
+    for (let i = 0; i < 10; i++) await grid.jobs.submit(submissionOf({ cached }), new AbortController().signal);
+    const names = new Set<string>();
+    let pageToken = '';
+    do {
+      const page = await list({ filter: 'stage = COMPLETED', pageToken });
+      const sizes = page.operations.map((each) => WireOperation.encode(each).finish().byteLength);
+      expect(sizes.reduce((sum, each) => sum + each, 0)).toBeLessThan(4 * 2 ** 20);
+      expect(sizes.length).toBeGreaterThan(0);
+      for (const { name } of page.operations) names.add(name);
+      pageToken = page.nextPageToken;
+    } while (pageToken !== '');
+    expect(names.size).toBe(10);
   });
 
   test('filters by platform, time and several terms at once', async () => {

@@ -1,6 +1,6 @@
 import { type Job, outcomeOf } from '../domain/job.ts';
 import { type Operation, parseOperationName } from '../domain/operation.ts';
-import { decodeSortKey, encodeSortKey } from '../domain/operation-query.ts';
+import { decodeSortKey, encodeSortKey, type SortKey, sortKeyOf } from '../domain/operation-query.ts';
 import { invalidArgument, notFound } from '../domain/status-error.ts';
 import { linkSignals } from '../lib/abort.ts';
 import type { Logger } from '../lib/log.ts';
@@ -40,6 +40,12 @@ const HELD_FRACTION = 0.8;
 /** How long WaitOperation waits for a caller that states neither timeout nor deadline, in milliseconds. */
 const DEFAULT_WAIT = 60_000;
 
+/** Bytes of one page of ListOperations: the 4 MiB that a client takes in one message, less some for what is around. */
+const MAX_PAGE_BYTES = 4 * 1024 * 1024 - 64 * 1024;
+
+/** What an operation weighs beside what is packed in it, in bytes. */
+const OPERATION_OVERHEAD_BYTES = 512;
+
 /** Longer metadata is not shown, in bytes: clients take 8 KiB of trailers unless told otherwise. */
 const MAX_METADATA_BYTES = 4_096;
 
@@ -65,7 +71,8 @@ export class Operations {
   }
 
   /**
-   * Operations of an instance, in pages. Answers of ended ones hold no inlined outputs.
+   * Operations of an instance, in pages, which may hold fewer than asked for: a page fits into one message. Answers of
+   * ended ones hold no inlined outputs.
    *
    * @throws INVALID_ARGUMENT when name, filter, page size or page token is wrong.
    */
@@ -84,12 +91,23 @@ export class Operations {
       after,
       context.signal,
     );
-    const operations = page.operations.flatMap(({ job, operationId }) => {
+    const operations: WireOperation[] = [];
+    let { next } = page;
+    let bytes = 0;
+    let last: SortKey | undefined;
+    for (const { job, operationId } of page.operations) {
       const operation = job.operations.find((each) => each.id === operationId);
-      if (operation === undefined) return [];
-      return operationToWire(job, operation, undefined);
-    });
-    return { operations, nextPageToken: page.next === undefined ? '' : encodeSortKey(page.next), unreachable: [] };
+      if (operation === undefined) continue;
+      const shown = operationToWire(job, operation, undefined);
+      bytes += sizeOf(shown);
+      if (last !== undefined && bytes > MAX_PAGE_BYTES) {
+        next = last;
+        break;
+      }
+      operations.push(shown);
+      last = sortKeyOf(job, operation, query);
+    }
+    return { operations, nextPageToken: next === undefined ? '' : encodeSortKey(next), unreachable: [] };
   }
 
   /**
@@ -166,6 +184,11 @@ function addMetadataTrailer(operation: Operation, context: CallContext): void {
   if (operation.requestMetadata === undefined) return;
   const encoded = encodeRequestMetadata(operation.requestMetadata);
   if (encoded.byteLength <= MAX_METADATA_BYTES) context.addTrailer(REQUEST_METADATA_TRAILER, encoded);
+}
+
+function sizeOf({ name, metadata, result }: WireOperation): number {
+  const response = result?.$case === 'response' ? result.value.value.byteLength : 0;
+  return name.length + (metadata?.value.byteLength ?? 0) + response + OPERATION_OVERHEAD_BYTES;
 }
 
 function unknown(name: string): Error {
