@@ -34,12 +34,13 @@ export class Assets {
     try {
       const missing = await this.findMissing(identity.kind, asset, blobs, signal);
       if (missing.length === 0) return asset;
-      const entry = { instance: identity.instanceName, uri: identity.uri, missing: missing.length };
+      const entry = { instance: identity.instanceName, uri: withoutSecrets(identity.uri), missing: missing.length };
       this.#logger.debug(entry, 'content of an asset is not stored any more: counts as a miss');
     } catch (thrown) {
       // A folder that turns out malformed is no reason not to fetch it anew.
       if (!(thrown instanceof StatusError) || thrown.code !== StatusCode.INVALID_ARGUMENT) throw thrown;
-      this.#logger.warn({ uri: identity.uri, error: thrown.message }, 'an asset is malformed: counts as a miss');
+      const entry = { instance: identity.instanceName, uri: withoutSecrets(identity.uri), error: thrown.message };
+      this.#logger.warn(entry, 'an asset is malformed: counts as a miss');
     }
     return undefined;
   }
@@ -74,4 +75,9 @@ export class Assets {
     this.#referenced.set(blobs, known);
     return known;
   }
+}
+
+/** A URI for the log: user, password and query may open what is nobody else's. */
+function withoutSecrets(uri: string): string {
+  return uri.replace(/[?#].*$/s, '').replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/]*@/i, '$1');
 }

@@ -4,10 +4,11 @@ import { testInstance } from '../../test/support/instance.ts';
 import { MemoryAssetStore } from '../adapters/asset/memory/memory-asset-store.ts';
 import { MemoryBlobStore } from '../adapters/blob/memory/memory-blob-store.ts';
 import { type Digest, digestOf } from '../domain/digest.ts';
+import { SHA256 } from '../domain/digest-function.ts';
 import { StatusCode } from '../domain/status-code.ts';
 import { StatusError, unavailable } from '../domain/status-error.ts';
 import { FakeClock } from '../lib/fake-clock.ts';
-import { silentLogger } from '../lib/log.ts';
+import { type Logger, silentLogger } from '../lib/log.ts';
 import { type Origin, OriginError, type OriginRequest } from '../ports/origin.ts';
 import {
   FetchBlobRequest,
@@ -105,6 +106,24 @@ describe('a download', () => {
     await blobs.delete(digestOf(Buffer.from('content')), signal);
     expect(hashOf(await fetchBlob())).toBe(shaOf('content'));
     expect(origin.requests).toHaveLength(2);
+  });
+
+  test('is never logged with what opens it', async () => {
+    const logged: object[] = [];
+    const logger: Logger = { ...silentLogger, debug: (fields) => logged.push(fields) };
+    const assets = new Assets(new MemoryAssetStore(1 << 20, clock), logger);
+    const identity = {
+      instanceName: 'main',
+      kind: 'blob' as const,
+      digestFunction: SHA256,
+      uri: 'https://user:p@ss@a.example/f?key=hush#x',
+      qualifiers: [],
+    };
+    const digest = digestOf(Buffer.from('gone'));
+    const common = { qualifiers: [], storedAt: 0, expiresAt: undefined, blobs: [], directories: [] };
+    await assets.put(identity, { ...common, digest }, signal);
+    expect(await assets.find(identity, 0, blobs, signal)).toBeUndefined();
+    expect(logged).toMatchObject([{ uri: 'https://a.example/f' }]);
   });
 
   test('is repeated for another instance, digest function or set of qualifiers', async () => {
