@@ -251,6 +251,26 @@ describe('a Tree or Directory that is broken', () => {
   });
 });
 
+describe('a directory with more files than allowed', () => {
+  test('is refused, however its files are spread', async () => {
+    const directories = Array.from({ length: 3 }, (_, i) => {
+      const files = [fileNode('a', blobs.add(`a${i}`)), fileNode('b', blobs.add(`b${i}`))];
+      return { name: `d${i}`, digest: blobs.add(encodeDirectory(directoryOf({ files }))) };
+    });
+    const root = blobs.add(encodeDirectory(directoryOf({ directories })));
+    const small = new CompletenessCheckingActionResults(store, blobs, silentLogger, {
+      treeLimits: { maxDepth: 5, maxDirectories: 100, maxFiles: 5 },
+    });
+    const put = small.put(
+      'main',
+      action,
+      result({ outputDirectories: [outputDirectory('d', undefined, root)] }),
+      signal,
+    );
+    expect((await failureOf(put)).message).toContain('more than 5 files');
+  });
+});
+
 describe('an entry that can not be read', () => {
   test('is a miss', async () => {
     await store.put('main', action, Buffer.from([0x12, 0xff, 0x01]));

@@ -149,6 +149,9 @@ export class ReferencedBlobs {
           if (seen.add(digest)) next.push(digest);
         }
       }
+      if (files.size > this.#treeLimits.maxFiles) {
+        throw invalidArgument(name, `more than ${this.#treeLimits.maxFiles} files`);
+      }
       if (seen.size > this.#treeLimits.maxDirectories) {
         throw invalidArgument(name, `more than ${this.#treeLimits.maxDirectories} directories`);
       }
