@@ -4,6 +4,7 @@ import { stringify } from 'yaml';
 import { z } from 'zod';
 import { checkServerTls } from '../../compose/server-tls.ts';
 import { defaultDataDirectory, embeddedConfiguration } from '../../config/embedded-configuration.ts';
+import { hideSecrets } from '../../config/hidden-secrets.ts';
 import { checkConfiguration, readConfigurationFile } from '../../config/load-configuration.ts';
 import {
   type GridConfiguration,
@@ -47,10 +48,10 @@ export function configureConfig(command: Command, context: CommandContext): void
   );
   subcommand(
     'show <file>',
-    'print a file with its defaults and the environment put in',
+    'print a file with its defaults and the environment put in, but for passwords and the like',
     'show /etc/warren-worker.yaml --for worker',
   ).action(async (file: string, options: ConfigOptions) => {
-    context.stdout.write(stringify(await load(file, options, context)));
+    context.stdout.write(stringify(hideSecrets(await load(file, options, context))));
   });
   subcommand('schema', 'print the JSON schema, for editors', 'schema --for up > warren.schema.json').action(
     (options: ConfigOptions) => {
