@@ -23,7 +23,8 @@ interface ReflectionMethod {
   handle(stream: ReflectionStream): void;
 }
 
-type RawCall = ServerDuplexStream<Buffer, Buffer>;
+/** @public for tests. */
+export type RawCall = ServerDuplexStream<Buffer, Buffer>;
 
 /**
  * Serves gRPC reflection (v1 and v1alpha), so that grpcurl and its like can call us without our .proto files.
@@ -78,9 +79,24 @@ async function loadMethods(services: readonly string[]): Promise<ReadonlyMap<str
   return methods;
 }
 
-function relay(call: RawCall, method: ReflectionMethod): void {
+/**
+ * Answers of a hundred kilobytes follow requests of a few bytes: a client that does not read them must not be answered on.
+ *
+ * @public for tests.
+ */
+export function relay(call: RawCall, method: ReflectionMethod): void {
+  let isFull = false;
   const stream = Object.assign(new EventEmitter(), {
-    write: (response: unknown) => void call.write(method.serialize(response)),
+    write(response: unknown) {
+      const hasRoom = call.write(method.serialize(response));
+      if (hasRoom || isFull) return;
+      isFull = true;
+      call.pause();
+      call.once('drain', () => {
+        isFull = false;
+        call.resume();
+      });
+    },
     end: () => call.end(),
   });
   method.handle(stream);
