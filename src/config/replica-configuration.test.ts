@@ -75,6 +75,11 @@ describe('the configuration of a replica', () => {
       'server.access[0].rights[0]',
     ]);
   });
+  it('refuses instances that no client could name', () => {
+    const named = (...names: string[]) => pathsOf({ ...STORES, instances: names.map((name) => ({ name })) });
+    expect(named('', 'a/b.c', 'x'.repeat(200))).toEqual([]);
+    expect(named('a/blobs/b', '/a', 'x'.repeat(201))).toEqual([0, 1, 2].map((index) => `instances[${index}].name`));
+  });
   it('refuses what does not go together, each with its path', () => {
     const doubled = { ...STORES, instances: [{ name: 'a' }, { name: 'a' }] };
     expect(pathsOf(doubled)).toEqual(['instances[1].name']);

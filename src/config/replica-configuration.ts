@@ -4,7 +4,7 @@ import { rabbitmqSchema } from '../adapters/broker/rabbitmq/rabbitmq-configurati
 import { logStreamsSchema } from '../adapters/log-stream/log-streams-configuration.ts';
 import { redisSchema } from '../adapters/state/redis/redis-configuration.ts';
 import { uploadsSchema } from '../adapters/upload/uploads-configuration.ts';
-import { MAX_INSTANCE_NAME_LENGTH } from '../domain/instance-name.ts';
+import { problemOfInstanceName } from '../domain/instance-name.ts';
 import { type ActionCacheConfiguration, actionCacheSchema, partsOfActionCache } from './action-cache-schema.ts';
 import { assetsSchema } from './assets-schema.ts';
 import { type BlobStoreConfiguration, blobStoreSchema, partsOf } from './blob-storage-schema.ts';
@@ -30,10 +30,7 @@ export const ROLES = [
 export type Role = (typeof ROLES)[number];
 
 const instanceSchema = z.strictObject({
-  name: z
-    .string()
-    .max(MAX_INSTANCE_NAME_LENGTH)
-    .describe('As clients give it, such as `main` or `teams/compiler`; may be empty.'),
+  name: z.string().check(checkName).describe('As clients give it, such as `main` or `teams/compiler`; may be empty.'),
   actionCacheUpdates: z
     .boolean()
     .default(true)
@@ -56,6 +53,12 @@ const instanceSchema = z.strictObject({
     .optional()
     .describe('Where its results of actions are kept; default where those of all are.'),
 });
+
+/** A name that resource names can't hold would be served to nobody. */
+function checkName(context: z.core.ParsePayload<string>): void {
+  const message = problemOfInstanceName(context.value);
+  if (message !== undefined) context.issues.push({ code: 'custom', input: context.value, message });
+}
 
 const limitsSchema = z
   .strictObject({

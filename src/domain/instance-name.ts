@@ -12,7 +12,7 @@ const RESERVED_SEGMENTS: ReadonlySet<string> = new Set([
 ]);
 
 /** The greatest length of an instance name, in UTF-16 units; longer ones do not fit into names of queues and keys. */
-export const MAX_INSTANCE_NAME_LENGTH = 200;
+const MAX_INSTANCE_NAME_LENGTH = 200;
 
 /**
  * Checks the form of an instance name. It may be empty and may hold slashes and dots.
@@ -21,17 +21,22 @@ export const MAX_INSTANCE_NAME_LENGTH = 200;
  *   control character.
  */
 export function checkInstanceName(name: string, field = 'instance_name'): string {
-  if (name === '') return name;
-  if (name.length > MAX_INSTANCE_NAME_LENGTH) {
-    throw invalidArgument(field, `longer than ${MAX_INSTANCE_NAME_LENGTH} characters`);
-  }
+  const problem = problemOfInstanceName(name);
+  if (problem !== undefined) throw invalidArgument(field, problem);
+  return name;
+}
+
+/** What is wrong with the form of an instance name, if anything is. */
+export function problemOfInstanceName(name: string): string | undefined {
+  if (name === '') return undefined;
+  if (name.length > MAX_INSTANCE_NAME_LENGTH) return `longer than ${MAX_INSTANCE_NAME_LENGTH} characters`;
   for (const segment of name.split('/')) {
-    if (segment === '') throw invalidArgument(field, 'has an empty segment');
-    if (RESERVED_SEGMENTS.has(segment)) throw invalidArgument(field, `has the reserved segment ${segment}`);
+    if (segment === '') return 'has an empty segment';
+    if (RESERVED_SEGMENTS.has(segment)) return `has the reserved segment ${segment}`;
   }
   for (let i = 0; i < name.length; i++) {
     const code = name.charCodeAt(i);
-    if (code < 32 || code === 127) throw invalidArgument(field, 'holds a control character');
+    if (code < 32 || code === 127) return 'holds a control character';
   }
-  return name;
+  return undefined;
 }
