@@ -16,6 +16,10 @@ function problemsOf(action: () => unknown): readonly ConfigurationProblem[] {
 }
 
 describe('parseYaml', () => {
+  it('keeps what looks like a number a text where something stands beside it, be it nothing', () => {
+    expect(parseYaml('file', 'password: "${PORT}${NOTHING:-}"', context)).toEqual({ password: '50051' });
+  });
+
   it('puts values of the environment in, typed where they stand alone', () => {
     const text = 'a: ${HOST}\nb: ${PORT}\nc: "${HOST}:${PORT}"\nd: ${NONE:-x}\ne: $${HOST}\nf: ${LIST}\ng: ["${YES}"]';
     expect(parseYaml('t', text, context)).toEqual({
