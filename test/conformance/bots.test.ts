@@ -121,6 +121,17 @@ describe('Bots.UpdateBotSession: the session', () => {
     expect((await failure(client.unary(BotsService.updateBotSession, request))).code).toBe('INVALID_ARGUMENT');
   });
 
+  it('an update_mask is taken', async () => {
+    const bot = new Platform(tenant).bot();
+    const { name } = await bot.create();
+    const request = UpdateBotSessionRequest.create({
+      name,
+      botSession: { name, botId: bot.botId, status: BotStatus.UNHEALTHY },
+      updateMask: ['status', 'leases'],
+    });
+    expect((await client.unary(BotsService.updateBotSession, request)).name).toBe(name);
+  });
+
   it('expire_time moves on with every update', async () => {
     const bot = new Platform(tenant).bot();
     const first = (await bot.create()).expireTime;

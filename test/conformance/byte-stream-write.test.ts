@@ -214,6 +214,24 @@ describe('ByteStream.QueryWriteStatus and resuming', () => {
     expect(status).toEqual({ committedSize: blob.digest.sizeBytes, complete: true });
   });
 
+  it('committed_size never goes back while an upload grows', async () => {
+    const blob = randomBlob(300_000);
+    const resourceName = tenant.writeName(blob.digest);
+    const stream = client.clientStream(ByteStreamService.write);
+    const committed: bigint[] = [];
+    for (let offset = 0; offset < blob.data.length; offset += 50_000) {
+      const data = blob.data.subarray(offset, offset + 50_000);
+      const finishWrite = offset + data.length === blob.data.length;
+      await stream.write(WriteRequest.create({ resourceName, writeOffset: BigInt(offset), data, finishWrite }));
+      const status = await tenant.queryWriteStatus(resourceName).catch(() => ({ committedSize: 0n }));
+      committed.push(status.committedSize);
+    }
+    stream.end();
+    committed.push((await stream.result).committedSize, (await tenant.queryWriteStatus(resourceName)).committedSize);
+    expect(committed).toEqual(committed.toSorted((one, other) => Number(one - other)));
+    expect(committed.at(-1)).toBe(blob.digest.sizeBytes);
+  });
+
   it('an upload that nobody began gives NOT_FOUND, or a committed_size of nothing', async () => {
     try {
       const status = await tenant.queryWriteStatus(tenant.writeName(freshBlob().digest));

@@ -144,6 +144,21 @@ describe('Platform', () => {
     await Promise.all([platform.bot().serveOne(), execution.finish()]);
   });
 
+  it('a property of a second device does not count', async () => {
+    const platform = new Platform(tenant);
+    const { action } = await platform.prepare();
+    const execution = tenant.execute(action.digest);
+    await execution.next();
+    const [key, value] = platform.property;
+    const devices = [
+      { handle: 'first', properties: [] },
+      { handle: 'second', properties: [{ key, value }] },
+    ];
+    const worker = { devices, properties: [], configs: [] };
+    expect((await platform.bot().create({ worker }, SHORT_POLL)).leases).toEqual([]);
+    await Promise.all([platform.bot().serveOne(), execution.finish()]);
+  });
+
   it('a bot with several values of a property fits each of them', async () => {
     const platforms = [new Platform(tenant), new Platform(tenant)] as const;
     const bot = platforms[0].bot({ properties: platforms.map((each) => each.property) });

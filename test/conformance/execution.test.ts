@@ -308,6 +308,16 @@ describe('Execution.WaitExecution', () => {
     expect((await execution.finish()).result?.exitCode).toBe(5);
   });
 
+  it('several clients may wait for one operation', async () => {
+    const platform = new Platform(tenant);
+    const { action } = await platform.prepare();
+    const name = await tenant.execute(action.digest).name();
+    const waiters = [tenant.waitExecution(name), tenant.waitExecution(name), tenant.waitExecution(name)];
+    for (const each of waiters) expect((await each.next())?.operation.name).toBe(name);
+    await platform.bot().serveOne({ exitCode: 7 });
+    for (const each of waiters) expect((await each.finish()).result?.exitCode).toBe(7);
+  });
+
   it('a client that lost its stream gets the result by the name alone', async () => {
     const platform = new Platform(tenant);
     const { action } = await platform.prepare();

@@ -1,0 +1,97 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { PROTOCOLS } from '../conformance/obligations/protocols.ts';
+
+/** docs/protocol/obligations.md is made of the list of obligations and of the titles of the conformance suite. */
+
+const ROOT = join(import.meta.dirname, '../..');
+
+interface Case {
+  readonly file: string;
+  /** Those of the `describe` around it. */
+  readonly block: string;
+  readonly title: string;
+}
+
+/** What is filled in when the tests run stands as an ellipsis. */
+const plain = (title: string) => title.replace(/\$\{[^}]*\}|%s/g, '…').replaceAll("\\'", "'");
+
+const BLOCK = /^ *describe(?:\.each\([^()]*\))?\((['"`])(.*)\1,/;
+
+/** The title on the line of the call, on the next one, or behind the table of an `each`. */
+const TITLES = [/^ *(?:it|choice)(?:\.for\([^()]*\))?\((['"`])(.*)\1, /, /^ *\]\)\((['"`])(.*)\1, /];
+const LONE_TITLE = /^ *(['"`])(.*)\1,$/;
+
+async function casesOf(file: string): Promise<Case[]> {
+  const lines = (await readFile(join(ROOT, 'test/conformance', file), 'utf8')).split('\n');
+  const cases: Case[] = [];
+  let block = '';
+  for (const [index, line] of lines.entries()) {
+    block = BLOCK.exec(line)?.[2] ?? block;
+    const isAbove = /^ *(?:it|choice)\($/.test(lines[index - 1] ?? '');
+    const title = [...TITLES, ...(isAbove ? [LONE_TITLE] : [])].map((form) => form.exec(line)?.[2]).find(Boolean);
+    if (title !== undefined) cases.push({ file, block: plain(block), title: plain(title) });
+  }
+  return cases;
+}
+
+async function allCases(): Promise<Case[]> {
+  const files = (await readdir(join(ROOT, 'test/conformance'))).filter((name) => name.endsWith('.test.ts')).sort();
+  return (await Promise.all(files.map(casesOf))).flat();
+}
+
+const clauses = PROTOCOLS.flatMap((protocol) => protocol.clauses);
+
+describe('the obligations of the protocols', () => {
+  it('name only cases that the conformance suite has', async () => {
+    const cases = await allCases();
+    const named = clauses.flatMap(({ name, blocks, obligations }) =>
+      obligations.flatMap(([, ...titles]) => titles.map((title) => ({ name, blocks, title }))),
+    );
+    const unknown = named.filter(({ blocks, title }) => !cases.some((each) => isCase(each, blocks, title)));
+    expect(unknown.map(({ name, title }) => `${name}: ${title}`)).toEqual([]);
+  });
+
+  it('are each held by a case', () => {
+    const without = clauses.flatMap(({ obligations }) => obligations.filter(([, ...titles]) => titles.length === 0));
+    expect(without).toEqual([]);
+  });
+
+  it('stand in docs/protocol/obligations.md; vitest --update writes it', async () => {
+    await expect(rendered(await allCases())).toMatchFileSnapshot(join(ROOT, 'docs/protocol/obligations.md'));
+  });
+});
+
+function isCase(each: Case, blocks: readonly string[], title: string): boolean {
+  return each.title === title && blocks.includes(each.block);
+}
+
+function rendered(cases: readonly Case[]): string {
+  const lines = [
+    '# Obligations and their cases',
+    '',
+    'What the protocols ask of a server, in our words, and the cases of the [conformance suite](../conformance.md) that',
+    'hold a server to it. Made from `test/conformance`: do not edit it here;',
+    '`node_modules/.bin/vitest run --project integration --update test/integration/obligations.test.ts` writes it anew.',
+  ];
+  for (const protocol of PROTOCOLS) {
+    lines.push('', `## ${protocol.file}`);
+    for (const { name, blocks, obligations } of protocol.clauses) {
+      lines.push('', `### ${name}`, '');
+      for (const [obligation, ...titles] of obligations) {
+        lines.push(`- ${obligation}`);
+        for (const title of titles) {
+          const found = cases.filter((each) => isCase(each, blocks, title));
+          const files = [...new Set(found.map(({ file }) => file))];
+          lines.push(`  - ${title} (\`${files.join('`, `')}\`)`);
+        }
+      }
+    }
+  }
+  lines.push(
+    '',
+    'What is checked beyond these (health, assets, log streams, bad input, choices of Warren) is in the suite itself.',
+  );
+  return `${lines.join('\n')}\n`;
+}
