@@ -23,7 +23,8 @@ local function claim(index, id)
 end
 
 local function number_of_queue(about)
-  local queue = redis.call('HGET', about.key, 'queue')
+  -- The record of an older replica names none.
+  local queue = redis.call('HGET', about.key, 'queue') or about.id
   local number = known[queue]
   if not number then
     local named = redis.call('HMGET', about.key, 'fixed', 'requirement')

@@ -14,10 +14,12 @@ for _, id in ipairs(redis.call('SMEMBERS', KEYS[1])) do
   local fields = redis.call('HMGET', ARGV[1] .. id, 'fixed', 'requirement', 'state', 'queue')
   if fields[1] then
     local queued_at = cjson.decode(fields[3]).queuedAt
-    local known = found[fields[4]]
+    -- The record of an older replica names none; the caller adds up.
+    local queue = fields[4] or id
+    local known = found[queue]
     if not known then
       known = { fixed = fields[1], requirement = fields[2], jobs = 0, oldest = queued_at }
-      found[fields[4]] = known
+      found[queue] = known
       listed[#listed + 1] = known
     end
     known.jobs = known.jobs + 1
