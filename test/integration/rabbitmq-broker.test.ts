@@ -6,7 +6,7 @@ import type { RabbitmqBrokerOptions } from '../../src/adapters/broker/rabbitmq/r
 import { createRequirement } from '../../src/domain/platform.ts';
 import { StatusCode } from '../../src/domain/status-code.ts';
 import type { WorkMessage } from '../../src/domain/work.ts';
-import { CarrierAwayError, type ReplicaUpdate, type WorkInterest } from '../../src/ports/broker.ts';
+import type { ReplicaUpdate, WorkInterest } from '../../src/ports/broker.ts';
 import { eventually, interestOf, RabbitmqFarm, workMessage } from '../support/rabbitmq-farm.ts';
 import { RabbitmqServer } from '../support/rabbitmq-server.ts';
 
@@ -429,28 +429,36 @@ describe('a broker that fails', () => {
     delivery?.acknowledge();
   });
 
-  test('a broker out of memory takes no work, and says so with RetryInfo', async () => {
+  test('a broker out of memory takes no work, says so with RetryInfo, and keeps nobody waiting', async () => {
     await using farm = await startFarm(1);
-    const [replica] = farm.replicas;
-    await replica?.offerWork(work('job-1'), never);
+    const { replica } = farm;
+    await replica.offerWork(work('job-1'), never);
+    const refused = { code: StatusCode.UNAVAILABLE, details: [{ kind: 'retry-info' }] };
     await server.control('set_vm_memory_high_watermark', '0.000001');
     try {
       // The alarm reaches a connection when it next publishes; nobody knows what becomes of that message.
-      const caught = replica?.offerWork(work('job-2'), never).catch((cause: unknown) => cause);
-      expect(
-        await eventually(() =>
-          Promise.race([
-            (replica?.offerWork(work('job-3'), never) ?? Promise.resolve()).then(
-              () => false,
-              (error: unknown) => (error as { code?: number }).code === StatusCode.UNAVAILABLE,
-            ),
-            new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 200)),
-          ]),
-        ),
-      ).toBe(true);
-      expect(await caught).toBeInstanceOf(CarrierAwayError);
+      await expect.poll(() => offered(replica.offerWork(work('job-2'), never)), { timeout: 10_000 }).toBe(false);
+      await expect(replica.offerWork(work('job-3'), never)).rejects.toMatchObject(refused);
+      await expect(replica.offerWork(work('job-4', { pool: 'of no queue yet' }), never)).rejects.toMatchObject(refused);
+      await expect(replica.findLost(work('job-1'), [work('job-1')], never)).rejects.toMatchObject(refused);
+      expect(await replica.takeNow(bot(), never)).toBeUndefined();
     } finally {
       await server.control('set_vm_memory_high_watermark', '0.4');
     }
+    await expect.poll(() => offered(replica.offerWork(work('job-5'), never)), { timeout: 10_000 }).toBe(true);
+    const delivery = await replica.takeNow(bot(), never);
+    expect(delivery?.work.jobId).toBe('job-1');
+    delivery?.acknowledge();
   });
 });
+
+/** Whether the broker took the work; false where it is UNAVAILABLE. */
+function offered(offer: Promise<void>): Promise<boolean> {
+  return offer.then(
+    () => true,
+    (error: unknown) => {
+      if ((error as { code?: number }).code !== StatusCode.UNAVAILABLE) throw error;
+      return false;
+    },
+  );
+}

@@ -1,5 +1,7 @@
+import { setMaxListeners } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { type ChannelModel, connect, credentials } from 'amqplib';
+import { unavailable } from '../../../domain/status-error.ts';
 import { linkSignals } from '../../../lib/abort.ts';
 import { type BackoffOptions, backoffDelay } from '../../../lib/backoff.ts';
 import { type Clock, sleep } from '../../../lib/clock.ts';
@@ -51,6 +53,9 @@ export interface ConnectionUser {
   disconnected(): void;
 }
 
+/** Milliseconds that a caller is asked to wait while there is an alarm. */
+const ALARM_RETRY_MS = 1_000;
+
 /**
  * A connection to RabbitMQ that comes back by itself, at any of several addresses.
  *
@@ -63,7 +68,7 @@ export class BrokerConnection implements Service {
   readonly #users: readonly ConnectionUser[];
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
-  #blocked: string | undefined;
+  #alarm = silentAlarm();
   #ready = false;
 
   /** @param users set up in this order, topology first. */
@@ -77,9 +82,12 @@ export class BrokerConnection implements Service {
     return this.#ready;
   }
 
-  /** Why the broker takes no messages at present (memory or disk alarm), or undefined. */
-  get blocked(): string | undefined {
-    return this.#blocked;
+  /**
+   * Aborted, with UNAVAILABLE, once the broker reads nothing from this connection any more (memory or disk alarm): what
+   * is asked of it waits for the end of the alarm, which may be hours away. Another one stands here from then on.
+   */
+  get alarm(): AbortSignal {
+    return this.#alarm.signal;
   }
 
   /** Connects. Tries on, with backoff, until it succeeds or the signal is aborted. */
@@ -135,11 +143,11 @@ export class BrokerConnection implements Service {
     model.on('error', (error: Error) => closed.resolve(error));
     model.on('close', (error?: Error) => closed.resolve(error));
     model.on('blocked', (reason: string) => {
-      this.#blocked = reason;
       logger.warn({ reason }, 'RabbitMQ takes no messages');
+      this.#alarm.abort(unavailable(`RabbitMQ takes no messages: ${reason}`, ALARM_RETRY_MS));
     });
     model.on('unblocked', () => {
-      this.#blocked = undefined;
+      this.#alarm = silentAlarm();
       logger.info({}, 'RabbitMQ takes messages again');
     });
     const link = linkSignals(this.#stopping.signal);
@@ -159,7 +167,7 @@ export class BrokerConnection implements Service {
       if (error !== undefined) throw error;
     } finally {
       this.#ready = false;
-      this.#blocked = undefined;
+      if (this.#alarm.signal.aborted) this.#alarm = silentAlarm();
       this.#stopping.signal.removeEventListener('abort', onStop);
       link[Symbol.dispose]();
       for (const user of this.#users) user.disconnected();
@@ -191,6 +199,13 @@ export class BrokerConnection implements Service {
     corkWrites(stream);
     return model;
   }
+}
+
+function silentAlarm(): AbortController {
+  const controller = new AbortController();
+  // Everything that is under way listens.
+  setMaxListeners(0, controller.signal);
+  return controller;
 }
 
 function tlsOptions(tls: BrokerTls, host: string): object {

@@ -1,4 +1,4 @@
-import { EventEmitter } from 'node:events';
+import { EventEmitter, setMaxListeners } from 'node:events';
 import type { ChannelModel, GetMessage } from 'amqplib';
 import { expect, test } from 'vitest';
 import { Deferred } from '../../../lib/deferred.ts';
@@ -9,6 +9,11 @@ import type { WorkQueues } from './work-queues.ts';
 /** A channel of the library as far as gets go: each is answered when the test says so. */
 class FakeChannel extends EventEmitter {
   readonly answers: Array<Deferred<GetMessage | false>> = [];
+  readonly givenBack: GetMessage[] = [];
+
+  nack(message: GetMessage, _all: boolean, requeue: boolean): void {
+    if (requeue) this.givenBack.push(message);
+  }
 
   get(): Promise<GetMessage | false> {
     const answer = new Deferred<GetMessage | false>();
@@ -28,9 +33,15 @@ async function setUp() {
     },
   };
   const workQueues = { forgetAll: () => (forgotten += 1) };
-  const gets = new GetChannels({ workQueues: workQueues as unknown as WorkQueues, logger: silentLogger });
+  const alarm = new AbortController();
+  setMaxListeners(0, alarm.signal);
+  const gets = new GetChannels({
+    workQueues: workQueues as unknown as WorkQueues,
+    alarm: () => alarm.signal,
+    logger: silentLogger,
+  });
   await gets.connected(model as unknown as ChannelModel);
-  return { channels, gets, forgotten: () => forgotten };
+  return { channels, gets, alarm, forgotten: () => forgotten };
 }
 
 const message = { content: Buffer.from('work') } as GetMessage;
@@ -75,4 +86,16 @@ test('without a connection there is nothing to get', async () => {
   const { gets } = await setUp();
   gets.disconnected();
   expect(await gets.get('queue')).toBeUndefined();
+});
+
+test('nobody waits for a get until an alarm is over, and what comes then is given back', async () => {
+  const { channels, gets, alarm } = await setUp();
+  const got = gets.get('queue');
+  await settle();
+  alarm.abort(new Error('low on memory'));
+  expect(await got).toBeUndefined();
+  expect(await gets.get('queue')).toBeUndefined();
+  channels[0]?.answers[0]?.resolve(message);
+  await settle();
+  expect(channels[0]?.givenBack).toEqual([message]);
 });

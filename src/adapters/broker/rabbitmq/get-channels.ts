@@ -1,10 +1,13 @@
 import type { Channel, ChannelModel, GetMessage } from 'amqplib';
+import { raceSignal } from '../../../lib/abort.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { ConnectionUser } from './connection.ts';
 import type { WorkQueues } from './work-queues.ts';
 
 export interface GetChannelsOptions {
   readonly workQueues: WorkQueues;
+  /** BrokerConnection.alarm: while it has one, the broker answers no get. */
+  readonly alarm: () => AbortSignal;
   readonly logger: Logger;
 }
 
@@ -61,10 +64,22 @@ export class GetChannels implements ConnectionUser {
     return this.#open.has(channel);
   }
 
-  /** The first message of a queue; undefined where there is none, or no queue, or no connection. */
+  /** The first message of a queue; undefined where there is none, or no queue, no connection, or an alarm. */
   async get(queue: string): Promise<GotMessage | undefined> {
+    const alarm = this.#options.alarm();
     const slot = this.#leastBusy();
-    if (slot === undefined) return undefined;
+    if (slot === undefined || alarm.aborted) return undefined;
+    const getting = this.#get(slot, queue);
+    try {
+      return await raceSignal(getting, alarm);
+    } catch {
+      // What comes when the alarm is over finds nobody any more.
+      void getting.then((got) => got?.channel.nack(got.message, false, true)).catch(() => {});
+      return undefined;
+    }
+  }
+
+  async #get(slot: Slot, queue: string): Promise<GotMessage | undefined> {
     slot.gets += 1;
     try {
       const channel = await slot.channel;

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { ChannelModel } from 'amqplib';
 import { beforeEach, expect, test } from 'vitest';
 import { StatusCode } from '../../../domain/status-code.ts';
+import { unavailable } from '../../../domain/status-error.ts';
 import { CarrierAwayError } from '../../../ports/broker.ts';
 import { ConfirmingPublisher, type Publication, RejectedError } from './publisher.ts';
 
@@ -33,12 +34,12 @@ const PUBLICATION: Publication = {
 let channels: FakeChannel[];
 let connection: EventEmitter;
 let publisher: ConfirmingPublisher;
-let blocked: string | undefined;
+let alarm: AbortController;
 
 beforeEach(async () => {
   channels = [];
-  blocked = undefined;
-  publisher = new ConfirmingPublisher({ maxUnconfirmed: 10, retryDelay: 1_000, blocked: () => blocked });
+  alarm = new AbortController();
+  publisher = new ConfirmingPublisher({ maxUnconfirmed: 10, retryDelay: 1_000, alarm: () => alarm.signal });
   const createConfirmChannel = () => {
     const channel = new FakeChannel();
     channels.push(channel);
@@ -75,7 +76,7 @@ test('without a connection a message waits for nothing', async () => {
 });
 
 test('a broker with an alarm is not away: it takes nothing', async () => {
-  blocked = 'low on disk';
+  alarm.abort(unavailable('low on disk', 1_000));
   const published = publisher.publish(PUBLICATION);
   await expect(published).rejects.toThrow('low on disk');
   await expect(published).rejects.not.toThrow(CarrierAwayError);

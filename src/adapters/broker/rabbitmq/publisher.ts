@@ -1,5 +1,5 @@
 import type { Channel, ChannelModel, ConfirmChannel, Message, Options } from 'amqplib';
-import { resourceExhausted, unavailable } from '../../../domain/status-error.ts';
+import { resourceExhausted } from '../../../domain/status-error.ts';
 import { CarrierAwayError } from '../../../ports/broker.ts';
 import type { ConnectionUser } from './connection.ts';
 
@@ -46,8 +46,8 @@ export interface PublisherOptions {
   readonly maxUnconfirmed: number;
   /** Milliseconds that a refused caller is asked to wait. */
   readonly retryDelay: number;
-  /** Why the broker takes nothing at present, or undefined (BrokerConnection.blocked). */
-  readonly blocked: () => string | undefined;
+  /** BrokerConnection.alarm: while it has one, the broker takes nothing. */
+  readonly alarm: () => AbortSignal;
 }
 
 /**
@@ -99,11 +99,11 @@ export class ConfirmingPublisher implements ConnectionUser {
    *   while the broker is blocked, RESOURCE_EXHAUSTED with RetryInfo when too many messages are unconfirmed.
    */
   publish(publication: Publication): Promise<void> {
-    const { maxUnconfirmed, retryDelay, blocked } = this.#options;
+    const { maxUnconfirmed, retryDelay } = this.#options;
     const channel = this.#channel;
     if (channel === undefined) return Promise.reject(new CarrierAwayError('RabbitMQ is not connected', retryDelay));
-    const reason = blocked();
-    if (reason !== undefined) return Promise.reject(unavailable(`RabbitMQ takes no messages: ${reason}`, retryDelay));
+    const alarm = this.#options.alarm();
+    if (alarm.aborted) return Promise.reject(alarm.reason);
     if (this.#waiting.size >= maxUnconfirmed) {
       return Promise.reject(
         resourceExhausted(`${maxUnconfirmed} messages already wait for RabbitMQ to confirm them`, retryDelay),

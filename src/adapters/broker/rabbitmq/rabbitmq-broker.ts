@@ -91,12 +91,13 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
     const { logger, clock, registry } = options;
     this.#options = options;
     this.#directory = new QueueDirectory({ registry, clock, logger, refreshEvery: options.refreshQueuesEvery });
-    this.#workQueues = new WorkQueues({ ...options.queues, clock, logger });
-    this.#gets = new GetChannels({ workQueues: this.#workQueues, logger });
+    const alarm = () => this.#connection.alarm;
+    this.#workQueues = new WorkQueues({ ...options.queues, alarm, clock, logger });
+    this.#gets = new GetChannels({ workQueues: this.#workQueues, alarm, logger });
     this.#publisher = new ConfirmingPublisher({
       maxUnconfirmed: options.maxUnconfirmed,
       retryDelay: UNROUTABLE_RETRY_MS,
-      blocked: () => this.#connection.blocked,
+      alarm,
     });
     this.#updates = new Updates({
       replicaId: options.replicaId,

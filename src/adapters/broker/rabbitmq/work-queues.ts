@@ -1,5 +1,7 @@
-import type { ChannelModel } from 'amqplib';
+import type { Channel, ChannelModel } from 'amqplib';
+import { StatusError } from '../../../domain/status-error.ts';
 import type { WorkQueueName } from '../../../domain/work.ts';
+import { raceSignal } from '../../../lib/abort.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
 import { CarrierAwayError } from '../../../ports/broker.ts';
@@ -14,6 +16,8 @@ const RETRY_DELAY_MS = 500;
 const COUNT_LIFE_MS = 1_000;
 
 export interface WorkQueuesOptions extends WorkQueueOptions {
+  /** BrokerConnection.alarm: while it has one, the broker declares and counts nothing. */
+  readonly alarm: () => AbortSignal;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -52,7 +56,7 @@ export class WorkQueues implements ConnectionUser {
    * Makes sure that the queue exists and is bound.
    *
    * @returns its name, which is its routing key too.
-   * @throws UNAVAILABLE without a connection.
+   * @throws UNAVAILABLE without a connection, and for an unknown queue when the broker has an alarm.
    */
   async ensure(queue: WorkQueueName): Promise<string> {
     const name = workQueueName(queue);
@@ -69,7 +73,7 @@ export class WorkQueues implements ConnectionUser {
   /**
    * How many messages wait in the queue, up to a second ago. A queue that is not there holds none.
    *
-   * @throws UNAVAILABLE without a connection.
+   * @throws UNAVAILABLE without a connection, and when the broker has an alarm.
    */
   async waiting(queue: WorkQueueName): Promise<number> {
     const name = workQueueName(queue);
@@ -108,8 +112,9 @@ export class WorkQueues implements ConnectionUser {
     const model = this.#model;
     if (model === undefined) throw new CarrierAwayError('RabbitMQ is not connected', RETRY_DELAY_MS);
     try {
-      return (await withChannel(model, (channel) => channel.checkQueue(name))).messageCount;
+      return (await this.#withChannel(model, (channel) => channel.checkQueue(name))).messageCount;
     } catch (cause) {
+      if (cause instanceof StatusError) throw cause;
       // The queue is gone, and with it all that was in it. Whoever offers next declares it anew.
       if (errorCode(cause) === 404) {
         this.forget(name);
@@ -123,16 +128,21 @@ export class WorkQueues implements ConnectionUser {
     const model = this.#model;
     if (model === undefined) throw new CarrierAwayError('RabbitMQ is not connected', RETRY_DELAY_MS);
     try {
-      await withChannel(model, async (channel) => {
+      await this.#withChannel(model, async (channel) => {
         await channel.assertQueue(name, workQueueArguments(this.#options));
         await channel.bindQueue(name, WORK_EXCHANGE, name);
       });
     } catch (error) {
+      if (error instanceof StatusError) throw error;
       if (errorCode(error) !== 406) throw new CarrierAwayError(`cannot declare queue ${name}`, RETRY_DELAY_MS, error);
       // The operator's own declaration stands: their arguments are a choice.
       this.#options.logger.info({ queue: name }, 'the work queue exists with other arguments; using it as it is');
-      await withChannel(model, (channel) => channel.bindQueue(name, WORK_EXCHANGE, name));
+      await this.#withChannel(model, (channel) => channel.bindQueue(name, WORK_EXCHANGE, name));
     }
+  }
+
+  #withChannel<T>(model: ChannelModel, task: (channel: Channel) => Promise<T>): Promise<T> {
+    return raceSignal(withChannel(model, task), this.#options.alarm());
   }
 }
 
