@@ -12,12 +12,14 @@ import { readConfiguredFile } from './read-configured-file.ts';
  * @throws TlsFilesError; ConfigurationError when the file of the token can't be read or holds none.
  */
 export async function openRemoteServer(configuration: RemoteServerConfiguration, clock: Clock): Promise<GrpcChannel> {
-  const { endpoint, connections, tokenFile } = configuration;
+  const { endpoint, connections, tokenFile, keepaliveTimeSeconds, keepaliveTimeoutSeconds } = configuration;
   const bearerToken = tokenFile === undefined ? undefined : await readToken(tokenFile);
   return new GrpcChannel({
     endpoint: parseEndpoint(endpoint, 'endpoint'),
     clock,
     connections,
+    keepaliveTimeMilliseconds: keepaliveTimeSeconds * 1_000,
+    keepaliveTimeoutMilliseconds: keepaliveTimeoutSeconds * 1_000,
     tls: await readTlsFiles(configuration.tls ?? {}),
     ...(bearerToken === undefined ? {} : { bearerToken }),
   });

@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import {
   status as GrpcStatus,
   Metadata,
@@ -57,6 +58,25 @@ async function connect(
     () => channel.close(),
   );
   return channel;
+}
+
+/** A machine whose power fails between the TCP connection and the first word of its server. */
+async function listenInSilence() {
+  const sockets = new Set<Socket>();
+  let connections = 0;
+  const server = createServer((socket) => {
+    connections += 1;
+    sockets.add(socket);
+    socket.on('error', () => {});
+    socket.resume();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  cleanups.push(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  return { port, connections: () => connections };
 }
 
 function writeRequest(data: string): WriteRequest {
@@ -187,6 +207,22 @@ describe('unary', () => {
     let trailers: Metadata | undefined;
     await channel.unary(queryWriteStatus, { resourceName: '' }, { onTrailers: (each) => (trailers = each) }, never);
     expect(trailers?.get('x-end')).toEqual(['yes']);
+  });
+});
+
+describe('a server that takes a connection and never says a word', () => {
+  test('costs a call no more than the time for connecting, and the next call tries another connection', async () => {
+    const { port, connections } = await listenInSilence();
+    const channel = new GrpcChannel({
+      endpoint: parseEndpoint(`127.0.0.1:${port}`),
+      clock: new SystemClock(),
+      connectTimeoutMilliseconds: 200,
+    });
+    cleanups.push(() => channel.close());
+    const refused = { code: StatusCode.UNAVAILABLE };
+    await expect(channel.unary(queryWriteStatus, { resourceName: '' }, {}, never)).rejects.toMatchObject(refused);
+    await expect(channel.unary(queryWriteStatus, { resourceName: '' }, {}, never)).rejects.toMatchObject(refused);
+    expect(connections()).toBe(2);
   });
 });
 

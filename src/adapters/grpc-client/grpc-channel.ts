@@ -15,6 +15,7 @@ import type { TlsContents } from '../../lib/tls-files.ts';
 import { encodeRequestMetadata, REQUEST_METADATA_HEADER } from '../../wire/request-metadata.ts';
 import { errorOfCall } from './call-status.ts';
 import type { Endpoint } from './endpoint.ts';
+import { type RawCall, ServerConnection } from './server-connection.ts';
 
 export interface GrpcChannelOptions {
   readonly endpoint: Endpoint;
@@ -37,8 +38,12 @@ export interface GrpcChannelOptions {
   readonly flowControlWindow?: number;
   /** The largest message taken, in bytes. Defaults to 64 MiB, above what servers allow for a batch. */
   readonly maxReceiveMessageBytes?: number;
+  /** Milliseconds that connecting may take before it begins anew; calls that wait are UNAVAILABLE. Defaults to 20 000. */
+  readonly connectTimeoutMilliseconds?: number;
   /** Milliseconds without traffic after which a call's connection is probed. Defaults to 60 000. */
-  readonly keepaliveMilliseconds?: number;
+  readonly keepaliveTimeMilliseconds?: number;
+  /** Milliseconds that the answer to that may take before the connection counts as lost. Defaults to 20 000. */
+  readonly keepaliveTimeoutMilliseconds?: number;
 }
 
 /** What a call may bring beside its request. */
@@ -62,8 +67,6 @@ export interface MethodDefinition<Request, Response> {
   responseDeserialize(bytes: Buffer): Response;
 }
 
-type RawCall = ReturnType<Channel['createCall']>;
-
 /** Channels of one process to one server have connections of their own; grpc-js would share them all. */
 const LOCAL_SUBCHANNELS = 1;
 
@@ -81,7 +84,7 @@ const SETTLED = new Error('the call is over');
 export class GrpcChannel {
   readonly endpoint: Endpoint;
   readonly #options: GrpcChannelOptions;
-  readonly #connections: ReadonlyArray<{ readonly channel: Channel; calls: number }>;
+  readonly #connections: readonly ServerConnection[];
   readonly #requestMetadata: Uint8Array | undefined;
 
   constructor(options: GrpcChannelOptions) {
@@ -90,7 +93,12 @@ export class GrpcChannel {
     this.#requestMetadata =
       options.requestMetadata === undefined ? undefined : encodeRequestMetadata(options.requestMetadata);
     const length = options.connections ?? 1;
-    this.#connections = Array.from({ length }, () => ({ channel: createChannel(options), calls: 0 }));
+    const { clock, connectTimeoutMilliseconds = 20_000 } = options;
+    const open = () => createChannel(options);
+    this.#connections = Array.from(
+      { length },
+      () => new ServerConnection({ open, connectTimeout: connectTimeoutMilliseconds, clock }),
+    );
   }
 
   /** Sends one message, awaits one. */
@@ -197,7 +205,7 @@ export class GrpcChannel {
 
   /** Ends all connections. Calls under way fail with UNAVAILABLE. */
   close(): void {
-    for (const { channel } of this.#connections) channel.close();
+    for (const connection of this.#connections) connection.close();
   }
 
   /** Runs a call that is answered by one message; `feed` sends the requests, until its signal is aborted. */
@@ -261,7 +269,7 @@ export class GrpcChannel {
     const { deadlineMilliseconds } = options;
     const deadline =
       deadlineMilliseconds === undefined ? Number.POSITIVE_INFINITY : this.#options.clock.now() + deadlineMilliseconds;
-    const call = createRawCall(connection.channel, path, deadline, this.endpoint);
+    const call = createRawCall(connection, path, deadline, this.endpoint);
     connection.calls += 1;
     let released = false;
     return {
@@ -293,8 +301,8 @@ function createChannel(options: GrpcChannelOptions): Channel {
     'grpc-node.flow_control_window': options.flowControlWindow ?? 8 << 20,
     'grpc.max_receive_message_length': options.maxReceiveMessageBytes ?? 64 << 20,
     'grpc.max_send_message_length': -1,
-    'grpc.keepalive_time_ms': options.keepaliveMilliseconds ?? 60_000,
-    'grpc.keepalive_timeout_ms': 20_000,
+    'grpc.keepalive_time_ms': options.keepaliveTimeMilliseconds ?? 60_000,
+    'grpc.keepalive_timeout_ms': options.keepaliveTimeoutMilliseconds ?? 20_000,
     'grpc.initial_reconnect_backoff_ms': 100,
     'grpc.max_reconnect_backoff_ms': 5_000,
     'grpc.use_local_subchannel_pool': LOCAL_SUBCHANNELS,
@@ -306,9 +314,9 @@ function createChannel(options: GrpcChannelOptions): Channel {
   return new Channel(endpoint.target, channelCredentials, channelOptions);
 }
 
-function createRawCall(channel: Channel, path: string, deadline: number, endpoint: Endpoint): RawCall {
+function createRawCall(connection: ServerConnection, path: string, deadline: number, endpoint: Endpoint): RawCall {
   try {
-    return channel.createCall(path, deadline, undefined, null, undefined);
+    return connection.createCall(path, deadline);
   } catch (cause) {
     throw new StatusError(StatusCode.UNAVAILABLE, `the channel to ${endpoint.displayName} is closed`, { cause });
   }

@@ -39,6 +39,22 @@ export const remoteServerShape = {
       'Connections that calls are spread over; default 1. More keep small calls from waiting behind large blobs, and ' +
         'reach more processes of the server.',
     ),
+  keepaliveTimeSeconds: z
+    .number()
+    .positive()
+    .default(60)
+    .describe(
+      'After how much silence a connection with calls on it is tried, in seconds; default 60. Servers that count trials ' +
+        'as an attack end connections that are tried more often than they allow.',
+    ),
+  keepaliveTimeoutSeconds: z
+    .number()
+    .positive()
+    .default(20)
+    .describe(
+      'How long the answer to that may take before the connection counts as lost and its calls go by another, in seconds; ' +
+        'default 20.',
+    ),
 };
 
 export interface RemoteServerConfiguration extends z.output<z.ZodObject<typeof remoteServerShape>> {}
