@@ -7,6 +7,7 @@ import { corkWrites } from '../../../lib/corked-socket.ts';
 import type { Random } from '../../../lib/ids.ts';
 import type { Service } from '../../../lib/lifecycle.ts';
 import type { Logger } from '../../../lib/log.ts';
+import { FailOverWatch } from './fail-over-watch.ts';
 import { RETRY_DELAY, statusOfRedisError } from './redis-error.ts';
 import { loadScripts, type Script, type ScriptName } from './scripts.ts';
 import { checkServer, type RedisPurpose } from './server-check.ts';
@@ -86,6 +87,7 @@ export class RedisConnection implements Service {
   readonly #options: RedisConnectionOptions;
   readonly #client: Redis | Cluster;
   readonly #scripting: Scripting;
+  readonly #failOvers: FailOverWatch | undefined;
   readonly #pending = new Set<PendingCall>();
   #scripts: ReadonlyMap<ScriptName, Script> = new Map();
 
@@ -93,6 +95,7 @@ export class RedisConnection implements Service {
     this.#options = options;
     this.#client = options.mode === 'cluster' ? this.#createCluster() : this.#createSingle();
     this.#scripting = this.#client as unknown as Scripting;
+    this.#failOvers = options.mode === 'sentinel' ? this.#watchFailOvers() : undefined;
   }
 
   /** Whether calls go out at once. */
@@ -115,6 +118,7 @@ export class RedisConnection implements Service {
     const ready = new Promise<void>((resolve) => {
       client.once('ready', resolve);
     });
+    this.#failOvers?.start();
     // The library rejects with the first failure and goes on trying by itself.
     client.connect().catch(() => {});
     try {
@@ -200,6 +204,7 @@ export class RedisConnection implements Service {
 
   /** The library would leave what waits for a connection waiting for its time to pass. */
   #disconnect(): void {
+    this.#failOvers?.stop();
     this.#client.disconnect();
     for (const pending of this.#pending) pending.reject(new Error('the connection to Redis was closed'));
   }
@@ -247,6 +252,27 @@ export class RedisConnection implements Service {
       }
     });
     return client;
+  }
+
+  #watchFailOvers(): FailOverWatch {
+    const { addresses, sentinelName, sentinelPassword, tls, connectTimeout, logger } = this.#options;
+    return new FailOverWatch({
+      sentinels: addresses,
+      primaryName: sentinelName ?? '',
+      password: sentinelPassword,
+      tls,
+      connectTimeout,
+      retryDelay: (failures) => this.#delay(failures),
+      onFailOver: (primary) => {
+        const client = this.#client;
+        // A connection that is only being made has a time limit of its own; the library must not be disturbed at it.
+        if (client instanceof Cluster || (client.status !== 'ready' && client.status !== 'connect')) return;
+        const { remoteAddress, remotePort } = client.stream;
+        if (remoteAddress === primary.host && remotePort === primary.port) return;
+        logger.warn({ host: primary.host, port: primary.port }, 'another Redis is primary now');
+        client.stream.destroy();
+      },
+    });
   }
 
   #createCluster(): Cluster {
