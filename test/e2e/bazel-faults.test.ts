@@ -29,19 +29,18 @@ beforeAll(async () => {
   await writeWorkspace(workspace, { libraries: 12, tests: 2 });
   bazel = await Bazel.create(workspace);
   [redis, rabbitmq] = await Promise.all([RedisServer.start({ appendOnly: true }), RabbitmqServer.start()]);
-  const services = { redisPort: redis.port, rabbitmqPort: rabbitmq.port };
   const onDisk = {
     roles: ['cas', 'action-cache'],
     blobs: { kind: 'disk', directory: join(folder, 'blobs'), maximumSizeBytes: 2_000_000_000 },
     actionCache: { kind: 'disk', directory: join(folder, 'action-cache') },
   };
-  storage = await FarmReplica.create({ name: 'storage', folder, services, configure: () => onDisk });
-  const remote = { kind: 'remote', endpoint: `grpc://${storage.address}` };
+  storage = await FarmReplica.create({ name: 'storage', folder, configure: () => onDisk });
+  const services = { redis: redis.port, rabbitmq: rabbitmq.port, storage: storage.frontPort };
   const configure = (links: FarmServices) => ({
-    blobs: remote,
-    actionCache: remote,
-    redis: { addresses: [`127.0.0.1:${links.redisPort}`] },
-    rabbitmq: { addresses: [`127.0.0.1:${links.rabbitmqPort}`] },
+    blobs: { kind: 'remote', endpoint: `grpc://127.0.0.1:${links.storage}` },
+    actionCache: { kind: 'remote', endpoint: `grpc://127.0.0.1:${links.storage}` },
+    redis: { addresses: [`127.0.0.1:${links.redis}`] },
+    rabbitmq: { addresses: [`127.0.0.1:${links.rabbitmq}`] },
     scheduling: { leaseSeconds: 10, unservedSeconds: 30 },
   });
   replicas = await Promise.all(['one', 'two'].map((name) => FarmReplica.create({ name, folder, services, configure })));

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FAIL_OVERS } from '../support/faults/fail-over-faults.ts';
+import type { Fault } from '../support/faults/fault.ts';
 import { FaultFarm } from '../support/faults/fault-farm.ts';
-import { runFault } from '../support/faults/fault-run.ts';
-import { FAIL_OVER, FAULTS, type Fault } from '../support/faults/faults.ts';
-import { seededRandom } from '../support/seeded-random.ts';
+import { describeReport, runFault } from '../support/faults/fault-run.ts';
+import { FAULTS } from '../support/faults/faults.ts';
+import { NETWORK_FAULTS } from '../support/faults/network-faults.ts';
 
 /** One farm under steady load, some of whose clocks are minutes off, and everything that may happen to it, in turn. */
 
@@ -17,7 +19,7 @@ let farm: FaultFarm;
 
 beforeAll(async () => {
   process.stdout.write(`seed ${seed}\n`);
-  farm = await FaultFarm.start({ random: seededRandom(seed) });
+  farm = await FaultFarm.start({ seed });
 }, 180_000);
 
 afterAll(async () => {
@@ -29,23 +31,32 @@ async function survive(struck: FaultFarm, fault: Fault): Promise<number> {
   const report = await runFault(struck, fault, { settlesWithin: SETTLES_WITHIN_MS }).catch((cause: unknown) => {
     throw new Error(`seed ${seed}: ${String(cause)}\n${struck.logs}`, { cause });
   });
-  process.stdout.write(`${JSON.stringify(report)}\n`);
+  process.stdout.write(`${describeReport(report)}\n`);
   return report.slowestMilliseconds;
 }
 
 describe('a farm under load keeps every promise', () => {
-  for (const fault of FAULTS.filter(({ name }) => name.includes(only))) {
+  for (const fault of [...FAULTS, ...NETWORK_FAULTS].filter(({ name }) => name.includes(only))) {
     test(`with ${fault.name}`, { timeout: CASE_MS }, async () => {
       expect(await survive(farm, fault)).toBeLessThanOrEqual(fault.bound);
     });
   }
 
-  test('with Redis failed over by Sentinel', { timeout: CASE_MS }, async () => {
-    const group = await FaultFarm.start({ random: seededRandom(seed), sentinel: true });
-    try {
-      expect(await survive(group, FAIL_OVER)).toBeLessThanOrEqual(FAIL_OVER.bound);
-    } finally {
-      await group.close();
+  describe('and Sentinels', () => {
+    let group: FaultFarm;
+
+    beforeAll(async () => {
+      group = await FaultFarm.start({ seed, sentinel: true });
+    }, 180_000);
+
+    afterAll(async () => {
+      await group?.close();
+    }, 60_000);
+
+    for (const fault of FAIL_OVERS.filter(({ name }) => name.includes(only))) {
+      test(`with ${fault.name}`, { timeout: CASE_MS }, async () => {
+        expect(await survive(group, fault)).toBeLessThanOrEqual(fault.bound);
+      });
     }
   });
 });

@@ -186,6 +186,21 @@ describe('a connection to Redis', () => {
     expect((await farm.store.apply(job.id, complete, signal))?.job?.state).toBe('completed');
   });
 
+  test('a primary that must have a replica and has none is UNAVAILABLE for writes, until it has one', async () => {
+    await using primary = await RedisServer.start({ settings: { 'min-replicas-to-write': '1' } });
+    const connection = await connectToRedis(primary.port);
+    const store = createJobStore(connection);
+    await expect(store.submit(submissionOf(), signal)).rejects.toMatchObject({
+      code: StatusCode.UNAVAILABLE,
+      details: [{ kind: 'retry-info' }],
+    });
+    await using replica = await RedisServer.start({ settings: { replicaof: `127.0.0.1 ${primary.port}` } });
+    expect(replica.port).not.toBe(primary.port);
+    const submit = () => store.submit(submissionOf(), signal).catch(() => undefined);
+    await expect.poll(submit, { timeout: 20_000 }).toMatchObject({ joined: false });
+    await connection.stop();
+  });
+
   test('a call whose signal is aborted is not made', async () => {
     await using farm = await start();
     await expect(farm.store.submit(submissionOf(), AbortSignal.abort())).rejects.toThrow('aborted');

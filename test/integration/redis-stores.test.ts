@@ -2,6 +2,8 @@ import { setMaxListeners } from 'node:events';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RedisConnection } from '../../src/adapters/state/redis/redis-connection.ts';
+import type { RedisJobStore } from '../../src/adapters/state/redis/redis-job-store.ts';
+import type { Job } from '../../src/domain/job.ts';
 import { SHARDS } from '../../src/domain/shard.ts';
 import { StatusCode } from '../../src/domain/status-code.ts';
 import { assetOf, describeAssetStore, keyOf } from '../../src/ports/asset-store.suite.ts';
@@ -134,31 +136,58 @@ describe('a cluster that loses a node', () => {
   });
 });
 
-describe('servers under Sentinel', () => {
-  test('go on with every job after a fail-over', async () => {
-    await using group = await SentinelGroup.start();
-    const connection = await connectToRedis(0, {
-      mode: 'sentinel',
-      addresses: [{ host: '127.0.0.1', port: group.port }],
-      sentinelName: group.name,
-      commandTimeout: 30_000,
-    });
-    const store = createJobStore(connection);
+describe('servers under Sentinels', () => {
+  let group: SentinelGroup;
+  let connection: RedisConnection;
+  let store: RedisJobStore;
+
+  beforeAll(async () => {
+    group = await SentinelGroup.start();
+    // A connection that waited for time limits of its own would be of no use for a minute.
+    const addresses = group.ports.map((port) => ({ host: '127.0.0.1', port }));
+    const sentinel = { mode: 'sentinel', addresses, sentinelName: group.name, commandTimeout: 60_000 } as const;
+    connection = await connectToRedis(0, sentinel);
+    store = createJobStore(connection);
+  }, 60_000);
+
+  afterAll(async () => {
+    await connection?.stop();
+    await group?.[Symbol.asyncDispose]();
+  });
+
+  /** A job that the replica has, too. */
+  async function copiedJob(): Promise<Job> {
+    const { replica } = await group.roles();
     const { job } = await store.submit(submissionOf(), signal);
-    await expect.poll(() => replicated(group.replica.port)).toBeGreaterThan(0);
-    await group.primary.process.stop('SIGKILL');
+    await expect.poll(() => keysOf(replica.port), { timeout: 10_000 }).toContainEqual(expect.stringContaining(job.id));
+    return job;
+  }
+
+  test('are left for another primary as soon as there is one, though the old one only hangs', async () => {
+    const job = await copiedJob();
+    const { primary } = await group.roles();
+    primary.process.signal('SIGSTOP');
+    await group.untilReplaced(primary);
+    const found = () => store.get(job.id, signal).catch(() => undefined);
+    await expect.poll(found, { timeout: 20_000 }).toEqual(job);
+    primary.process.signal('SIGCONT');
+    await group.untilFollowing(primary);
+  });
+
+  test('go on with every job after a fail-over', async () => {
+    const job = await copiedJob();
+    const { primary } = await group.roles();
+    await primary.process.stop('SIGKILL');
     await expect.poll(() => connection.ready).toBe(false);
     expect(await store.get(job.id, signal)).toEqual(job);
-    await connection.stop();
   });
 });
 
-/** How many keys a server holds. */
-async function replicated(port: number): Promise<number> {
-  const connection = new Redis({ host: '127.0.0.1', port });
+async function keysOf(port: number): Promise<string[]> {
+  const client = new Redis({ host: '127.0.0.1', port });
   try {
-    return await connection.dbsize();
+    return await client.keys('*');
   } finally {
-    connection.disconnect();
+    client.disconnect();
   }
 }

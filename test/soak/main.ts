@@ -1,22 +1,28 @@
 import { parseArgs } from 'node:util';
+import { FAIL_OVERS } from '../support/faults/fail-over-faults.ts';
+import type { Fault } from '../support/faults/fault.ts';
 import { FaultFarm } from '../support/faults/fault-farm.ts';
-import { type FaultReport, runFault } from '../support/faults/fault-run.ts';
-import { FAIL_OVER, FAULTS, type Fault } from '../support/faults/faults.ts';
+import { describeReport, type FaultReport, inSeconds, runFault } from '../support/faults/fault-run.ts';
+import { FAULTS } from '../support/faults/faults.ts';
+import { PAIR_FAULTS } from '../support/faults/network-faults.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
 const HELP = `./dev soak [--minutes N] [--seed S]
 
 Puts a farm of its own under steady load and lets things go wrong at random, one after another, until the time is over.
 After each it checks every answer, every operation's end, every cached result and what is left in Redis and RabbitMQ.
-Prints what was done and the counts. Exits 1 at the first promise that does not hold.
+Prints a line for each fault, and what they came to in the end. Exits 1 at the first promise that does not hold
+(docs/operating-faults.md), with the logs of all processes.
 
   --minutes N    how long it goes on (10)
-  --seed S       repeats the choices of an earlier run (by the clock)
+  --seed S       the same faults in the same order as an earlier run (by the clock)
 `;
 
 /** How often, in faults, the farm is one under a Sentinel, whose primary is lost for good. */
 const FAIL_OVER_EVERY = 20;
 const SETTLES_WITHIN_MS = 60_000;
+/** Between the seeds of two farms of a run. */
+const SEEDS_APART = 1_000_003;
 
 const { values } = parseArgs({
   options: {
@@ -35,59 +41,81 @@ async function main(): Promise<number> {
     console.log(HELP);
     return values.help ? 0 : 2;
   }
-  console.log(`seed ${seed}, ${minutes} minutes`);
-  const random = seededRandom(seed);
-  const until = performance.now() + minutes * 60_000;
-  const reports: FaultReport[] = [];
+  const soak = new Soak(seed, minutes * 60_000);
+  console.log(`seed ${seed}: faults at random for ${minutes} minutes`);
   try {
-    while (performance.now() < until) reports.push(...(await soakFarm(random, until)));
+    await soak.run();
   } catch (error) {
-    console.log(`FAILED with seed ${seed}: ${error instanceof Error ? error.message : String(error)}`);
+    console.log(`${soak.clock} FAILED: ${error instanceof Error ? error.message : String(error)}`);
+    console.log(`${soak.reports.length} faults went well before; ./dev soak --seed ${seed} begins with the same`);
     return 1;
   }
-  summarize(reports);
+  summarize(soak.reports);
   return 0;
 }
 
-/** Faults at random on one farm, and a fail-over on another. */
-async function soakFarm(random: () => number, until: number): Promise<FaultReport[]> {
-  const reports: FaultReport[] = [];
-  const farm = await FaultFarm.start({ random });
-  try {
-    for (let i = 1; i < FAIL_OVER_EVERY && performance.now() < until; i++) {
-      reports.push(await strike(farm, farm.pick(FAULTS)));
-    }
-  } finally {
-    await farm.close();
-  }
-  if (performance.now() >= until) return reports;
-  const group = await FaultFarm.start({ random, sentinel: true });
-  try {
-    reports.push(await strike(group, FAIL_OVER));
-  } finally {
-    await group.close();
-  }
-  return reports;
-}
+class Soak {
+  readonly reports: FaultReport[] = [];
+  readonly #seed: number;
+  readonly #random: () => number;
+  readonly #begun = performance.now();
+  readonly #lasts: number;
+  #farms = 0;
 
-async function strike(farm: FaultFarm, fault: Fault): Promise<FaultReport> {
-  try {
-    const report = await runFault(farm, fault, { settlesWithin: SETTLES_WITHIN_MS });
-    console.log(JSON.stringify(report));
-    return report;
-  } catch (error) {
-    console.log(farm.logs);
-    throw error;
+  constructor(seed: number, lasts: number) {
+    this.#seed = seed;
+    this.#random = seededRandom(seed);
+    this.#lasts = lasts;
+  }
+
+  /** Minutes and seconds since the start. */
+  get clock(): string {
+    const seconds = Math.round((performance.now() - this.#begun) / 1_000);
+    return `${String(Math.floor(seconds / 60)).padStart(3)}:${String(seconds % 60).padStart(2, '0')}`;
+  }
+
+  async run(): Promise<void> {
+    while (!this.#isOver) {
+      await this.#onFarm(false, FAIL_OVER_EVERY - 1, () => this.#pick(this.#random() < 0.5 ? FAULTS : PAIR_FAULTS));
+      if (!this.#isOver) await this.#onFarm(true, 1, () => this.#pick(FAIL_OVERS));
+    }
+  }
+
+  get #isOver(): boolean {
+    return performance.now() - this.#begun >= this.#lasts;
+  }
+
+  async #onFarm(sentinel: boolean, faults: number, next: () => Fault): Promise<void> {
+    this.#farms += 1;
+    const farm = await FaultFarm.start({ seed: this.#seed + this.#farms * SEEDS_APART, sentinel });
+    try {
+      for (let i = 0; i < faults && !this.#isOver; i++) {
+        const report = await runFault(farm, next(), { settlesWithin: SETTLES_WITHIN_MS });
+        this.reports.push(report);
+        console.log(`${this.clock} ${describeReport(report)}`);
+      }
+    } catch (error) {
+      console.log(farm.logs);
+      throw error;
+    } finally {
+      await farm.close();
+    }
+  }
+
+  #pick<T>(items: readonly T[]): T {
+    return items[Math.floor(this.#random() * items.length)] as T;
   }
 }
 
 function summarize(reports: readonly FaultReport[]): void {
   const sum = (of: (report: FaultReport) => number) => reports.reduce((total, report) => total + of(report), 0);
   const most = (of: (report: FaultReport) => number) => Math.max(0, ...reports.map(of));
+  const kinds = new Set(reports.map(({ fault }) => fault)).size;
   console.log(
-    `${reports.length} faults, ${sum(({ actions }) => actions)} actions (${sum(({ onWorker }) => onWorker)} of them on a ` +
-      `real worker) as ${sum(({ operations }) => operations)} operations, ${sum(({ retries }) => retries)} calls made ` +
-      `again, slowest action ${most(({ slowestMilliseconds }) => slowestMilliseconds)} ms, slowest settling ` +
-      `${most(({ settledMilliseconds }) => settledMilliseconds)} ms; every promise held`,
+    `${reports.length} faults of ${kinds} kinds, ${sum(({ actions }) => actions)} actions, ` +
+      `${sum(({ onWorker }) => onWorker)} of them on the real worker, as ${sum(({ operations }) => operations)} ` +
+      `operations; ${sum(({ retries }) => retries)} calls made again; slowest action ` +
+      `${inSeconds(most(({ slowestMilliseconds }) => slowestMilliseconds))}, longest until nothing was left over ` +
+      `${inSeconds(most(({ settledMilliseconds }) => settledMilliseconds))}; every promise held`,
   );
 }

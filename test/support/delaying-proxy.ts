@@ -11,20 +11,24 @@ export interface DelayingProxyOptions {
 }
 
 /**
- * A TCP proxy that holds every byte for a time, as distance does, that can stop one direction altogether, and that can
- * be cut.
+ * A TCP proxy that holds every byte for a time, as distance does, that can be narrow, that can stop one direction
+ * altogether, and that can be cut, also in the middle of a message.
  *
  * Loopback hides what latency does to flow control; whatever claims a throughput is measured through this, too.
  */
 export class DelayingProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  /** Both ends of connections over which the server has spoken. */
+  readonly #spoken = new Set<Socket>();
   readonly #stranded = new WeakSet<Socket>();
   readonly #held: Record<Direction, Array<() => void>> = { up: [], down: [] };
   readonly #holding: Record<Direction, boolean> = { up: false, down: false };
   readonly #passed: Record<Direction, number> = { up: 0, down: 0 };
   #onProgress: Array<() => void> = [];
+  readonly #breakAt: Record<Direction, number> = { up: Number.POSITIVE_INFINITY, down: Number.POSITIVE_INFINITY };
   #delay: number;
+  #bytesPerSecond = Number.POSITIVE_INFINITY;
   #isCut = false;
 
   constructor(options: DelayingProxyOptions) {
@@ -79,6 +83,16 @@ export class DelayingProxy {
     this.#delay = milliseconds;
   }
 
+  /** How many bytes each connection carries in a second from now on, each way. Infinity lifts the limit. */
+  throttle(bytesPerSecond: number): void {
+    this.#bytesPerSecond = bytesPerSecond;
+  }
+
+  /** Lets so many more bytes pass in one direction and then cuts every connection: most likely within a message. */
+  breakAfter(direction: Direction, bytes: number): void {
+    this.#breakAt[direction] = this.#passed[direction] + bytes;
+  }
+
   /** Cuts every connection, and new ones as they come, until `mend`. */
   cut(): void {
     this.#isCut = true;
@@ -89,9 +103,12 @@ export class DelayingProxy {
     this.#isCut = false;
   }
 
-  /** Every connection falls silent for ever, as when the machine behind it loses its power; new ones are taken. */
+  /**
+   * Every connection over which the server has spoken falls silent for ever, as when the machine behind it loses its
+   * power; new ones are taken.
+   */
   strand(): void {
-    for (const socket of this.#sockets) this.#stranded.add(socket);
+    for (const socket of this.#spoken) this.#stranded.add(socket);
   }
 
   /** Cuts every connection; new ones are taken. */
@@ -109,17 +126,33 @@ export class DelayingProxy {
     from.on('error', () => to.destroy());
     from.on('close', () => {
       this.#sockets.delete(from);
+      this.#spoken.delete(from);
       if (this.#stranded.has(from)) return;
       this.#later(direction, () => to.end());
     });
     from.on('data', (chunk: Buffer) => {
+      if (this.#bytesPerSecond !== Number.POSITIVE_INFINITY) {
+        from.pause();
+        setTimeout(() => from.resume(), (chunk.byteLength / this.#bytesPerSecond) * 1_000);
+      }
       this.#later(direction, () => {
         if (this.#stranded.has(from)) return;
-        if (!to.destroyed) to.write(chunk);
-        this.#passed[direction] += chunk.byteLength;
-        for (const wake of this.#onProgress.splice(0)) wake();
+        if (direction === 'down') for (const end of [from, to]) if (!end.destroyed) this.#spoken.add(end);
+        this.#deliver(chunk, to, direction);
       });
     });
+  }
+
+  #deliver(chunk: Buffer, to: Socket, direction: Direction): void {
+    const room = this.#breakAt[direction] - this.#passed[direction];
+    const passing = chunk.byteLength < room ? chunk : chunk.subarray(0, room);
+    if (!to.destroyed) to.write(passing);
+    this.#passed[direction] += passing.byteLength;
+    if (chunk.byteLength >= room) {
+      this.#breakAt[direction] = Number.POSITIVE_INFINITY;
+      this.breakConnections();
+    }
+    for (const wake of this.#onProgress.splice(0)) wake();
   }
 
   #later(direction: Direction, deliver: () => void): void {

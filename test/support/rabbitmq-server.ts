@@ -134,6 +134,15 @@ export class RabbitmqServer implements AsyncDisposable {
     return stdout;
   }
 
+  /** Its queues as they are now. Needs the management plugin, and a hundredth of the time that rabbitmqctl takes. */
+  async queues(): Promise<ReadonlyArray<{ readonly name: string; readonly messages: number }>> {
+    const url = `http://127.0.0.1:${this.managementPort}/api/queues?disable_stats=true&enable_queue_totals=true`;
+    const authorization = `Basic ${Buffer.from('guest:guest').toString('base64')}`;
+    const response = await fetch(url, { headers: { authorization } });
+    if (!response.ok) throw new Error(`RabbitMQ's management answered ${response.status}`);
+    return (await response.json()) as Array<{ name: string; messages: number }>;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
     await this.#portMapper.stop('SIGKILL');

@@ -205,7 +205,8 @@ export async function failure(call: Promise<unknown>): Promise<Failure> {
   throw new Error(`the call was expected to fail, and answered ${text?.slice(0, 500)}`);
 }
 
-function describeFailure(error: ServiceError): Failure {
+/** @throws the error itself where it is none of a call. */
+export function describeFailure(error: ServiceError): Failure {
   if (typeof error.code !== 'number') throw error;
   const [encoded] = error.metadata.get('grpc-status-details-bin');
   const details = encoded === undefined ? [] : Status.decode(encoded as Buffer).details;

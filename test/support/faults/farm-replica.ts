@@ -1,66 +1,80 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DelayingProxy } from '../delaying-proxy.ts';
 import { freePort } from '../free-port.ts';
 import { startProgram } from '../program.ts';
 import { type RunningServer, startServe } from '../serve.ts';
 
-/** Where a replica's state and work are. */
-export interface FarmServices {
-  readonly redisPort: number;
-  readonly rabbitmqPort: number;
-}
+/** What a replica may stand on. */
+export type FarmService = 'redis' | 'rabbitmq' | 'storage';
+
+/** Ports of 127.0.0.1. */
+export type FarmServices = Readonly<Record<FarmService, number>>;
 
 export interface FarmReplicaOptions {
   readonly name: string;
   readonly folder: string;
-  readonly services: FarmServices;
-  /** The configuration, given the ports on this side of the replica's own links. */
+  /** What it stands on. Defaults to nothing. */
+  readonly services?: Partial<FarmServices>;
+  /** The configuration, given the ports on this side of the replica's own links; 0 where it has none. */
   readonly configure: (links: FarmServices) => object;
   /** How far its clock is off, in milliseconds. Defaults to 0. */
   readonly clockShift?: number;
 }
 
 /**
- * One `warren serve` of a farm, with a link of its own on every side: to its callers, to Redis, to RabbitMQ. It can be
- * killed, stopped, frozen and started anew at the same address, and each link cut, frozen and slowed.
+ * One `warren serve` of a farm, with a link of its own on every side: to its callers, to Redis, to RabbitMQ, to the
+ * storage. It can be killed, stopped, frozen and started anew at the same address, and each link cut, frozen and slowed.
  */
 export class FarmReplica {
   readonly name: string;
   /** What its callers see of it. */
   readonly front: DelayingProxy;
-  readonly redisLink: DelayingProxy;
-  readonly rabbitmqLink: DelayingProxy;
   readonly #options: FarmReplicaOptions;
   readonly #port: number;
-  readonly #ports: { readonly front: number } & FarmServices;
+  readonly #links: ReadonlyMap<FarmService, DelayingProxy>;
+  readonly #ports: { readonly front: number; readonly links: FarmServices };
   #server: RunningServer | undefined;
   #log = '';
 
-  private constructor(options: FarmReplicaOptions, port: number, links: readonly DelayingProxy[], ports: number[]) {
-    const [front, redisLink, rabbitmqLink] = links as [DelayingProxy, DelayingProxy, DelayingProxy];
-    const [frontPort = 0, redisPort = 0, rabbitmqPort = 0] = ports;
+  private constructor(
+    options: FarmReplicaOptions,
+    port: number,
+    front: DelayingProxy,
+    links: ReadonlyMap<FarmService, DelayingProxy>,
+    ports: { readonly front: number; readonly links: FarmServices },
+  ) {
     this.name = options.name;
     this.#options = options;
     this.#port = port;
     this.front = front;
-    this.redisLink = redisLink;
-    this.rabbitmqLink = rabbitmqLink;
-    this.#ports = { front: frontPort, redisPort, rabbitmqPort };
+    this.#links = links;
+    this.#ports = ports;
   }
 
   /** Lays its links. It does not run yet. */
   static async create(options: FarmReplicaOptions): Promise<FarmReplica> {
-    const { redisPort, rabbitmqPort } = options.services;
     const port = await freePort();
-    const links = [port, redisPort, rabbitmqPort].map(
-      (targetPort) => new DelayingProxy({ targetPort, delayMilliseconds: 0 }),
-    );
-    return new FarmReplica(options, port, links, await Promise.all(links.map((each) => each.listen())));
+    const front = new DelayingProxy({ targetPort: port, delayMilliseconds: 0 });
+    const links = new Map<FarmService, DelayingProxy>();
+    const ports: Record<FarmService, number> = { redis: 0, rabbitmq: 0, storage: 0 };
+    for (const [service, targetPort] of Object.entries(options.services ?? {}) as Array<[FarmService, number]>) {
+      const link = new DelayingProxy({ targetPort, delayMilliseconds: 0 });
+      links.set(service, link);
+      ports[service] = await link.listen();
+    }
+    return new FarmReplica(options, port, front, links, { front: await front.listen(), links: ports });
   }
 
   get links(): readonly DelayingProxy[] {
-    return [this.front, this.redisLink, this.rabbitmqLink];
+    return [this.front, ...this.#links.values()];
+  }
+
+  /** @throws Error where it does not stand on the service. */
+  linkTo(service: FarmService): DelayingProxy {
+    const link = this.#links.get(service);
+    if (link === undefined) throw new Error(`${this.name} has no link to ${service}`);
+    return link;
   }
 
   /** `127.0.0.1:PORT`, on the far side of its front link. */
@@ -72,6 +86,12 @@ export class FarmReplica {
     return this.#ports.front;
   }
 
+  /** Bytes of memory that it has now. @throws Error where it does not run. */
+  async residentBytes(): Promise<number> {
+    const text = await readFile(`/proc/${this.#server?.pid}/status`, 'utf8');
+    return Number(/^VmRSS:\s+(\d+) kB/m.exec(text)?.[1]) * 1_024;
+  }
+
   /** What it and those before it logged. */
   get log(): string {
     return this.#log + (this.#server?.stderr() ?? '');
@@ -81,7 +101,7 @@ export class FarmReplica {
     const { folder, name, configure, clockShift = 0 } = this.#options;
     const env = clockShift === 0 ? {} : { NODE_OPTIONS: `--import=file://${await shiftedClock(folder, clockShift)}` };
     const server = { listen: `127.0.0.1:${this.#port}`, drainSeconds: 5 };
-    const configuration = { server, ...configure(this.#ports) };
+    const configuration = { server, ...configure(this.#ports.links) };
     this.#server = await startServe(folder, name, configuration, (args) => startProgram(args, env));
   }
 

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { Redis } from 'ioredis';
 import { type Program, startProgram } from '../program.ts';
 import { RabbitmqServer } from '../rabbitmq-server.ts';
 import { SentinelGroup } from '../redis-sentinel.ts';
 import { RedisServer } from '../redis-server.ts';
+import { seededRandom } from '../seeded-random.ts';
 import { TcpBalancer } from '../tcp-balancer.ts';
 import { removeFolder, temporaryFolder } from '../throwaway-process.ts';
 import { WireClient } from '../wire-client.ts';
@@ -33,8 +33,9 @@ const PATIENCE = {
 };
 
 export interface FaultFarmOptions {
-  readonly random: () => number;
-  /** Whether Redis is a primary and its replica under a Sentinel, which replicas then ask. Defaults to one with a log. */
+  /** What is struck is the same for the same seed; who calls whom when is as the moment wants it. */
+  readonly seed: number;
+  /** Whether Redis is a primary and its replica under Sentinels, which replicas then ask. Defaults to one with a log. */
   readonly sentinel?: boolean;
 }
 
@@ -43,7 +44,10 @@ export interface FaultFarmOptions {
  * worker and simulated bots. Some of its clocks are minutes off, ahead and behind.
  */
 export class FaultFarm {
+  /** For faults alone: their choices must not depend on how many calls the load has made. */
   readonly random: () => number;
+  /** For clients and bots. */
+  readonly loadRandom: () => number;
   readonly redis: RedisServer | SentinelGroup;
   readonly rabbitmq: RabbitmqServer;
   readonly frontends: readonly FarmReplica[];
@@ -58,7 +62,7 @@ export class FaultFarm {
   #worker: Program | undefined;
 
   private constructor(parts: {
-    readonly random: () => number;
+    readonly seed: number;
     readonly redis: RedisServer | SentinelGroup;
     readonly rabbitmq: RabbitmqServer;
     readonly frontends: readonly FarmReplica[];
@@ -68,7 +72,8 @@ export class FaultFarm {
     readonly balancer: TcpBalancer;
     readonly balancerPort: number;
   }) {
-    this.random = parts.random;
+    this.random = seededRandom(parts.seed);
+    this.loadRandom = seededRandom(parts.seed + 1);
     this.redis = parts.redis;
     this.rabbitmq = parts.rabbitmq;
     this.frontends = parts.frontends;
@@ -81,23 +86,32 @@ export class FaultFarm {
     this.#botClients = this.botServers.map(({ address }) => new WireClient([address], PATIENCE));
   }
 
-  static async start({ random, sentinel = false }: FaultFarmOptions): Promise<FaultFarm> {
+  static async start({ seed, sentinel = false }: FaultFarmOptions): Promise<FaultFarm> {
     const folder = await temporaryFolder('farm');
     const [redis, rabbitmq] = await Promise.all([
       sentinel ? SentinelGroup.start() : RedisServer.start({ appendOnly: true }),
-      RabbitmqServer.start(),
+      RabbitmqServer.start({ management: true }),
     ]);
-    const services = { redisPort: redis.port, rabbitmqPort: rabbitmq.port };
-    const storage = await FarmReplica.create({ name: 'storage', folder, services, configure: () => onDisk(folder) });
+    const storage = await FarmReplica.create({ name: 'storage', folder, configure: () => onDisk(folder) });
+    const services = {
+      // Sentinels name the servers themselves, past any link.
+      ...(redis instanceof SentinelGroup ? {} : { redis: redis.port }),
+      rabbitmq: rabbitmq.port,
+      storage: storage.frontPort,
+    };
     const replica = (name: string, roles: readonly string[], clockShift = 0) => {
       const configure = (links: FarmServices) => ({
         roles: [...roles, 'cas', 'action-cache'],
-        ...remoteStorage(storage.address),
+        ...remoteStorage(links.storage),
         redis:
           redis instanceof SentinelGroup
-            ? { mode: 'sentinel', addresses: [`127.0.0.1:${redis.port}`], sentinelName: redis.name }
-            : { addresses: [`127.0.0.1:${links.redisPort}`] },
-        rabbitmq: { addresses: [`127.0.0.1:${links.rabbitmqPort}`], heartbeatSeconds: 3 },
+            ? {
+                mode: 'sentinel',
+                addresses: redis.ports.map((port) => `127.0.0.1:${port}`),
+                sentinelName: redis.name,
+              }
+            : { addresses: [`127.0.0.1:${links.redis}`] },
+        rabbitmq: { addresses: [`127.0.0.1:${links.rabbitmq}`], heartbeatSeconds: 3 },
         scheduling: { leaseSeconds: FARM_TIMES.lease, unservedSeconds: FARM_TIMES.unserved, maxAttempts: 10 },
       });
       return FarmReplica.create({ name, folder, services, configure, clockShift });
@@ -107,7 +121,7 @@ export class FaultFarm {
     const botServers = [await replica('bots-1', ['bots'], -MINUTES_OFF), await replica('bots-2', ['bots'])];
     const balancer = new TcpBalancer(botServers.map(({ frontPort }) => frontPort));
     const balancerPort = await balancer.listen();
-    const parts = { random, redis, rabbitmq, frontends, botServers, storage, folder, balancer, balancerPort };
+    const parts = { seed, redis, rabbitmq, frontends, botServers, storage, folder, balancer, balancerPort };
     const farm = new FaultFarm(parts);
     try {
       await Promise.all(farm.replicas.map((each) => each.start()));
@@ -129,27 +143,10 @@ export class FaultFarm {
     return [...this.frontends, ...this.botServers];
   }
 
-  /** Every port on which a Redis of the farm may be the primary. */
-  get redisPorts(): readonly number[] {
-    const { redis } = this;
-    return redis instanceof RedisServer ? [redis.port] : [redis.primary.port, redis.replica.port];
-  }
-
   /** On which port the Redis is that takes writes now. */
   async primaryRedisPort(): Promise<number> {
-    for (const port of this.redisPorts) {
-      const client = new Redis({ host: '127.0.0.1', port, lazyConnect: true, retryStrategy: () => null });
-      client.on('error', () => {});
-      try {
-        await client.connect();
-        if ((await client.info('replication')).includes('role:master')) return port;
-      } catch {
-        // It is gone.
-      } finally {
-        client.disconnect();
-      }
-    }
-    throw new Error('no Redis is primary');
+    const { redis } = this;
+    return redis instanceof SentinelGroup ? (await redis.roles()).primary.port : redis.port;
   }
 
   pick<T>(items: readonly T[]): T {
@@ -157,7 +154,7 @@ export class FaultFarm {
   }
 
   startBots(): void {
-    const { random } = this;
+    const random = this.loadRandom;
     for (let i = this.#bots.length; i < BOTS; i++) {
       this.#bots.push(
         new AnsweringBot({
@@ -220,7 +217,12 @@ function onDisk(folder: string): object {
   };
 }
 
-function remoteStorage(address: string): object {
-  const remote = { kind: 'remote', endpoint: `grpc://${address}` };
+function remoteStorage(port: number): object {
+  const remote = {
+    kind: 'remote',
+    endpoint: `grpc://127.0.0.1:${port}`,
+    keepaliveTimeSeconds: 3,
+    keepaliveTimeoutSeconds: 2,
+  };
   return { blobs: remote, actionCache: remote };
 }

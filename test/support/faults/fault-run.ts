@@ -1,5 +1,5 @@
+import type { Fault } from './fault.ts';
 import type { FaultFarm } from './fault-farm.ts';
-import type { Fault } from './faults.ts';
 import { leftoversInRabbitmq, leftoversInRedis } from './leftovers.ts';
 import { type LoadReport, SteadyLoad } from './steady-load.ts';
 
@@ -11,6 +11,8 @@ export interface FaultRunOptions {
 /** What one fault came to. */
 export interface FaultReport extends LoadReport {
   readonly fault: string;
+  /** Milliseconds that the slowest action may have taken. */
+  readonly boundMilliseconds: number;
   readonly settledMilliseconds: number;
   /** What was there still when the last client had its answer, by kind: when it was last seen, in milliseconds. */
   readonly settled: Readonly<Record<string, number>>;
@@ -28,24 +30,67 @@ const LOOK_EVERY_MS = 250;
  * @throws Error that says what does not hold.
  */
 export async function runFault(farm: FaultFarm, fault: Fault, options: FaultRunOptions): Promise<FaultReport> {
-  const load = new SteadyLoad({ replicas: farm.clients, random: farm.random, bound: fault.bound });
+  const load = new SteadyLoad({ replicas: farm.clients, random: farm.loadRandom, bound: fault.bound });
   let report: LoadReport;
   try {
-    await progress(load, ACTIONS_AROUND);
+    await progress(load, fault, ACTIONS_AROUND);
     await fault.strike(farm);
-    await progress(load, ACTIONS_AROUND);
+    await progress(load, fault, ACTIONS_AROUND);
   } finally {
-    report = await load.finish();
+    report = await withinBound(load.finish(), load, fault);
+  }
+  const { slowestMilliseconds } = report;
+  if (slowestMilliseconds > fault.bound) {
+    throw new Error(`an action took ${slowestMilliseconds} ms with '${fault.name}', where ${fault.bound} are allowed`);
   }
   const broken = await load.broken(fault.forgets);
   if (broken.length > 0) throw new Error(`after '${fault.name}':\n${broken.join('\n')}`);
-  return { fault: fault.name, ...report, ...(await settle(farm, fault, options.settlesWithin)) };
+  return {
+    fault: fault.name,
+    boundMilliseconds: fault.bound,
+    ...report,
+    ...(await settle(farm, fault, options.settlesWithin)),
+  };
+}
+
+/** One line for people. */
+export function describeReport(report: FaultReport): string {
+  const { fault, actions, onWorker, operations, retries, settled } = report;
+  const left = Object.entries(settled).map(([kind, at]) => `${kind} (${inSeconds(at)})`);
+  return [
+    `${fault}: ${actions} actions, ${onWorker} of them on the real worker, as ${operations} operations`,
+    `${retries} calls made again`,
+    `slowest ${inSeconds(report.slowestMilliseconds)} of ${inSeconds(report.boundMilliseconds)} allowed`,
+    left.length === 0 ? 'nothing left over' : `the last thing left over: ${left.join(', ')}`,
+  ].join('; ');
+}
+
+export function inSeconds(milliseconds: number): string {
+  return `${(milliseconds / 1_000).toFixed(1)} s`;
 }
 
 /** Waits until so many more actions have their answer; each has a bound of its own. */
-async function progress(load: SteadyLoad, actions: number): Promise<void> {
+async function progress(load: SteadyLoad, fault: Fault, actions: number): Promise<void> {
   const goal = load.finished + actions;
-  while (load.finished < goal && !load.failed) await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  const enough = async () => {
+    while (load.finished < goal && !load.failed) await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  };
+  await withinBound(enough(), load, fault);
+}
+
+/** The outcome, unless clients hang for longer than they may. @throws Error that says for what. */
+async function withinBound<T>(outcome: Promise<T>, load: SteadyLoad, fault: Fault): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const hanging = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`after ${fault.bound} ms clients hang with '${fault.name}':\n${load.waiting.join('\n')}`));
+    }, fault.bound);
+  });
+  try {
+    return await Promise.race([outcome, hanging]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function settle(

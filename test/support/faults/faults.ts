@@ -1,59 +1,15 @@
 import { type Channel, connect } from 'amqplib';
 import { Redis } from 'ioredis';
-import type { DelayingProxy } from '../delaying-proxy.ts';
 import { SentinelGroup } from '../redis-sentinel.ts';
+import type { RedisServer } from '../redis-server.ts';
 import type { FarmReplica } from './farm-replica.ts';
-import { FARM_TIMES, type FaultFarm } from './fault-farm.ts';
-
-/** Something that goes wrong in a farm. */
-export interface Fault {
-  readonly name: string;
-  /**
-   * Milliseconds within which every action has its answer that a client begins before, in or after it: the time that it
-   * lasts, what the farm needs to notice, and the time that the slowest machine needs for the rest. docs/operating-faults.md
-   * has what is behind each.
-   */
-  readonly bound: number;
-  /**
-   * What may be gone afterwards: what Redis took last, as in a fail-over to a lagging replica, or results that were to be
-   * cached while the storage was away, which their clients have all the same. Defaults to nothing.
-   */
-  readonly forgets?: 'operations' | 'cached results';
-  /** Does it, and mends it. */
-  strike(farm: FaultFarm): Promise<void>;
-}
-
-/** How long a link or a service is away. */
-const AWAY_MS = 3_000;
-
-/** Longer than a lease and a session last. */
-const FROZEN_MS = FARM_TIMES.lease * 1_000 + 3_000;
-
-/** What is slow takes so long, each way. */
-const SLOW_MS = 250;
-
-/** What the processes of a farm need to start on a machine that does much else. */
-const STARTING_MS = 60_000;
-
-function seconds(count: number): number {
-  return count * 1_000;
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
+import { AWAY_MS, type Fault, FROZEN_MS, pause, STARTING_MS, seconds } from './fault.ts';
+import { FARM_TIMES, type FaultFarm, SIMULATED_PLATFORM } from './fault-farm.ts';
+import { LoadClient } from './load-client.ts';
 
 const REPLICAS = [
   { kind: 'replica for clients', of: (farm: FaultFarm) => farm.pick(farm.frontends) },
   { kind: 'replica for bots', of: (farm: FaultFarm) => farm.pick(farm.botServers) },
-] as const;
-
-/** Between whom a link lies, and which it is. */
-const LINKS = [
-  { between: 'clients and a replica', of: (farm: FaultFarm) => farm.pick(farm.frontends).front },
-  { between: 'bots and a replica', of: (farm: FaultFarm) => farm.pick(farm.botServers).front },
-  { between: 'a replica and Redis', of: (farm: FaultFarm) => farm.pick(farm.schedulingReplicas).redisLink },
-  { between: 'a replica and RabbitMQ', of: (farm: FaultFarm) => farm.pick(farm.schedulingReplicas).rabbitmqLink },
 ] as const;
 
 const replicas: readonly Fault[] = [
@@ -123,6 +79,8 @@ const broker: readonly Fault[] = [
       await farm.rabbitmq.process.start();
     },
   },
+  alarm('memory', ['set_vm_memory_high_watermark', '0.000001'], ['set_vm_memory_high_watermark', '0.4']),
+  alarm('disk space', ['set_disk_free_limit', '1000000GB'], ['set_disk_free_limit', '50MB']),
   {
     name: 'every connection closed by RabbitMQ',
     bound: seconds(60),
@@ -142,126 +100,116 @@ const broker: readonly Fault[] = [
   },
 ];
 
+const starts: readonly Fault[] = [
+  {
+    name: 'replicas started while RabbitMQ is away',
+    bound: STARTING_MS + seconds(60),
+    strike: (farm) =>
+      restartDuring(farm, async () => {
+        await farm.rabbitmq.kill();
+        return () => farm.rabbitmq.process.start();
+      }),
+  },
+  {
+    name: 'replicas started while Redis is away',
+    bound: STARTING_MS + seconds(60),
+    strike: (farm) =>
+      restartDuring(farm, async () => {
+        const { process } = onlyRedis(farm);
+        await process.stop('SIGKILL');
+        return () => process.start();
+      }),
+  },
+];
+
 const redis: readonly Fault[] = [
   {
     name: 'Redis killed and started again on its append-only file',
     bound: STARTING_MS + seconds(15),
-    async strike({ redis }) {
-      if (redis instanceof SentinelGroup) throw new Error('this farm fails over instead');
-      await redis.process.stop('SIGKILL');
-      await redis.process.start();
+    async strike(farm) {
+      const { process } = onlyRedis(farm);
+      await process.stop('SIGKILL');
+      await process.start();
     },
   },
   {
     name: 'Redis paused',
     bound: AWAY_MS + seconds(60),
     async strike(farm) {
-      for (const port of farm.redisPorts) {
-        const client = new Redis({ host: '127.0.0.1', port });
-        await client.call('CLIENT', 'PAUSE', AWAY_MS, 'ALL');
-        client.disconnect();
-      }
+      const client = new Redis({ host: '127.0.0.1', port: await farm.primaryRedisPort() });
+      await client.call('CLIENT', 'PAUSE', AWAY_MS, 'ALL');
+      client.disconnect();
       await pause(AWAY_MS);
     },
   },
   {
     name: 'Redis frozen and woken',
     bound: AWAY_MS + seconds(60),
-    async strike({ redis }) {
-      if (redis instanceof SentinelGroup) throw new Error('this farm fails over instead');
-      redis.process.signal('SIGSTOP');
+    async strike(farm) {
+      const { process } = onlyRedis(farm);
+      process.signal('SIGSTOP');
       await pause(AWAY_MS);
-      redis.process.signal('SIGCONT');
+      process.signal('SIGCONT');
     },
   },
 ];
 
-const network: readonly Fault[] = LINKS.flatMap(({ between, of }): Fault[] => [
-  {
-    name: `the network cut between ${between}`,
-    bound: AWAY_MS + seconds(60),
-    async strike(farm) {
-      const link = of(farm);
-      link.cut();
-      await pause(AWAY_MS);
-      link.mend();
-    },
-  },
-  {
-    name: `the network silent between ${between}`,
-    bound: AWAY_MS + seconds(60),
-    async strike(farm) {
-      const link = of(farm);
-      silence(link, true);
-      await pause(FROZEN_MS);
-      silence(link, false);
-    },
-  },
-]);
+/** What may happen to the processes and services of a farm with one Redis. */
+export const FAULTS: readonly Fault[] = [...replicas, storage, ...workers, ...broker, ...redis, ...starts];
 
-/** Which links of a replica may go dead without anybody being told. */
-const SERVICE_LINKS = [
-  { service: 'Redis', of: (farm: FaultFarm) => farm.pick(farm.schedulingReplicas).redisLink },
-  { service: 'RabbitMQ', of: (farm: FaultFarm) => farm.pick(farm.schedulingReplicas).rabbitmqLink },
-] as const;
-
-const deadConnections: readonly Fault[] = SERVICE_LINKS.map(({ service, of }) => ({
-  name: `the connection of a replica to ${service} dead without a word`,
-  bound: seconds(60),
-  strike: (farm) => {
-    of(farm).strand();
-    return pause(AWAY_MS);
-  },
-}));
-
-const slowNetwork: Fault = {
-  name: 'the network slow between everybody',
-  bound: AWAY_MS + seconds(60),
-  async strike(farm) {
-    const links = farm.replicas.flatMap((replica) => replica.links);
-    for (const link of links) link.delay(SLOW_MS);
-    await pause(AWAY_MS);
-    for (const link of links) {
-      link.delay(0);
-      link.breakConnections();
-    }
-  },
-};
-
-/** Everything that may happen to a farm with one Redis. */
-export const FAULTS: readonly Fault[] = [
-  ...replicas,
-  storage,
-  ...workers,
-  ...broker,
-  ...redis,
-  ...network,
-  ...deadConnections,
-  slowNetwork,
-];
-
-/** What may happen to one under a Sentinel. */
-export const FAIL_OVER: Fault = {
-  name: 'Redis failed over by Sentinel',
-  bound: STARTING_MS + seconds(60),
-  forgets: 'operations',
-  async strike({ redis }) {
-    if (!(redis instanceof SentinelGroup)) throw new Error('this farm has no Sentinel');
-    await redis.primary.process.stop('SIGKILL');
-    await pause(AWAY_MS);
-  },
-};
+function onlyRedis({ redis }: FaultFarm): RedisServer {
+  if (redis instanceof SentinelGroup) throw new Error('this farm fails over instead');
+  return redis;
+}
 
 async function restart(replica: FarmReplica, end: (replica: FarmReplica) => Promise<unknown>): Promise<void> {
   await end(replica);
   await replica.start();
 }
 
-function silence(link: DelayingProxy, silent: boolean): void {
-  for (const direction of ['up', 'down'] as const) {
-    if (silent) link.hold(direction);
-    else link.release(direction);
-  }
+/** One replica of each side, ended with the service that they stand on, is there again only after them. */
+async function restartDuring(farm: FaultFarm, end: () => Promise<() => Promise<void>>): Promise<void> {
+  const struck = [farm.pick(farm.frontends), farm.pick(farm.botServers)];
+  const [bringBack] = await Promise.all([end(), ...struck.map((each) => each.kill())]);
+  const starting = Promise.all(struck.map((each) => each.start()));
+  await pause(AWAY_MS);
+  await bringBack();
+  await starting;
+}
+
+/** How many clients come at once while the broker takes nothing, and how much memory a replica may want for it. */
+const CROWD = 200;
+const CROWD_BYTES = 96 * 1_024 * 1_024;
+
+/** What the broker lacks for a time, by `rabbitmqctl` with these arguments. */
+function alarm(lacks: string, begin: readonly string[], end: readonly string[]): Fault {
+  return {
+    name: `RabbitMQ out of ${lacks}`,
+    bound: STARTING_MS + seconds(60),
+    async strike(farm) {
+      const before = await Promise.all(farm.frontends.map((each) => each.residentBytes()));
+      await farm.rabbitmq.control(...begin);
+      const client = new LoadClient({ replicas: farm.clients, random: farm.loadRandom });
+      const crowd = Array.from({ length: CROWD }, () =>
+        client.execute({ action: { platform: SIMULATED_PLATFORM } }, STARTING_MS + seconds(60)),
+      );
+      const answers = Promise.all(crowd);
+      answers.catch(() => {});
+      await pause(AWAY_MS);
+      await farm.rabbitmq.control(...end);
+      const after = await Promise.all(farm.frontends.map((each) => each.residentBytes()));
+      const refusals = (await answers)
+        .flatMap(({ retries }) => retries)
+        .filter((each) => /takes no messages/.test(each));
+      if (refusals.length === 0) throw new Error('nobody was refused, though RabbitMQ took nothing');
+      const rude = refusals.filter((each) => !/UNAVAILABLE .*come again in \d+ ms/.test(each));
+      if (rude.length > 0) throw new Error(`not UNAVAILABLE with RetryInfo:\n${rude.join('\n')}`);
+      for (const [i, { name }] of farm.frontends.entries()) {
+        const grown = (after[i] ?? 0) - (before[i] ?? 0);
+        if (grown > CROWD_BYTES) throw new Error(`${name} grew by ${grown} bytes while RabbitMQ took nothing`);
+      }
+    },
+  };
 }
 
 /**

@@ -60,12 +60,10 @@ async function leftoversOfKey(client: Redis, key: string): Promise<string[]> {
  */
 export async function leftoversInRabbitmq(rabbitmq: RabbitmqServer, replicas: number): Promise<string[]> {
   const found: string[] = [];
-  const listed = await rabbitmq.control('list_queues', '--no-table-headers', 'name', 'messages');
   let updates = 0;
-  for (const line of listed.trim().split('\n')) {
-    const [name = '', messages = ''] = line.split('\t');
+  for (const { name, messages } of await rabbitmq.queues()) {
     if (name.startsWith('warren.updates.')) updates += 1;
-    if (messages !== '0') found.push(`queue ${name} holds ${messages} messages`);
+    if (messages !== 0) found.push(`queue ${name} holds ${messages} messages`);
   }
   if (updates !== replicas) found.push(`there are queues of ${updates} replicas, and ${replicas} replicas`);
   return found;

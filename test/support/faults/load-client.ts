@@ -1,8 +1,8 @@
-import { status as statusCodes } from '@grpc/grpc-js';
+import { type ServiceError, status as statusCodes } from '@grpc/grpc-js';
 import type { Digest, ExecuteResponse } from '../../../src/proto/build/bazel/remote/execution/v2/remote_execution.ts';
 import type { Operation } from '../../../src/proto/google/longrunning/operations.ts';
 import { type ActionOptions, prepareAction, Tenant } from '../tenant.ts';
-import type { WireClient } from '../wire-client.ts';
+import { describeFailure, type WireClient } from '../wire-client.ts';
 
 /** What a client sees of one action from beginning to end. */
 export interface Execution {
@@ -43,10 +43,16 @@ const PAUSE_MS = 100;
 export class LoadClient {
   readonly #tenants: readonly Tenant[];
   readonly #random: () => number;
+  readonly #underWay = new Set<{ readonly action: Digest; readonly retries: readonly string[]; step: string }>();
 
   constructor({ replicas, random }: LoadClientOptions) {
     this.#tenants = replicas.map((each) => new Tenant(each, ''));
     this.#random = random;
+  }
+
+  /** What waits for an answer now, since when, and what went before. */
+  get waiting(): string[] {
+    return [...this.#underWay].map(({ action, retries, step }) => [`${action.hash}: ${step}`, ...retries].join('\n  '));
   }
 
   /**
@@ -64,17 +70,26 @@ export class LoadClient {
     const again = async (what: string, error: unknown) => {
       const { details } = error as { details?: string };
       const code = codeOf(error);
-      const text = `${what}: ${statusCodes[code ?? -1] ?? String(error)} ${details ?? ''}`;
+      const delay = askedDelay(error);
+      const asked = delay === undefined ? '' : `, come again in ${delay} ms`;
+      const text = `${what}: ${statusCodes[code ?? -1] ?? String(error)} ${details ?? ''}${asked}`;
       retries.push(`${Math.round(performance.now() - begun)} ms ${text}`);
       if (code === undefined || !TRY_AGAIN.has(code))
         throw new Error(`action ${action.hash}: ${text}`, { cause: error });
       if (performance.now() - begun > bound) {
         throw new Error(`action ${action.hash} took longer than ${bound} ms:\n${retries.join('\n')}`);
       }
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      await new Promise((resolve) => setTimeout(resolve, delay ?? PAUSE_MS));
     };
+    const underWay = { action, retries, step: 'upload' };
+    const step = (text: string) => {
+      underWay.step = `${text} since ${Math.round(performance.now() - begun)} ms after its begin`;
+    };
+    this.#underWay.add(underWay);
+    using _ = { [Symbol.dispose]: () => this.#underWay.delete(underWay) };
     for (;;) {
       try {
+        step('upload');
         await this.#anyTenant().upload(...prepared.blobs);
         break;
       } catch (error) {
@@ -85,6 +100,8 @@ export class LoadClient {
     for (;;) {
       const tenant = this.#anyTenant();
       const call = { deadline: CALL_MS };
+      const where = `at replica ${this.#tenants.indexOf(tenant) + 1}`;
+      step(name === undefined ? `Execute ${where}` : `WaitExecution of ${name} ${where}`);
       const stream =
         name === undefined ? tenant.execute(action, { inlineStdout: true }, call) : tenant.waitExecution(name, call);
       try {
@@ -92,6 +109,7 @@ export class LoadClient {
           const update = await stream.next();
           if (update === undefined) throw new Error(`the stream of ${action.hash} ended without a response`);
           name = update.operation.name;
+          if (!operations.has(name)) step(`follows ${name} ${where}`);
           operations.set(name, update.operation);
           if (update.response === undefined) continue;
           return { action, operations, retries, response: update.response, milliseconds: performance.now() - begun };
@@ -116,4 +134,11 @@ export class LoadClient {
 function codeOf(error: unknown): number | undefined {
   if (error instanceof Error && error.message.startsWith('upload of')) return statusCodes.UNAVAILABLE;
   return (error as { code?: number }).code;
+}
+
+/** What a RetryInfo asks for, in milliseconds. */
+function askedDelay(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !('metadata' in error)) return undefined;
+  const { retryDelaySeconds } = describeFailure(error as ServiceError);
+  return retryDelaySeconds === undefined ? undefined : retryDelaySeconds * 1_000;
 }

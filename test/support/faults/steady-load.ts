@@ -3,8 +3,8 @@ import { ActionResult, ExecuteResponse } from '../../../src/proto/build/bazel/re
 import { GetOperationRequest, OperationsService } from '../../../src/proto/google/longrunning/operations.ts';
 import { Tenant } from '../tenant.ts';
 import type { WireClient } from '../wire-client.ts';
+import type { Fault } from './fault.ts';
 import { SIMULATED_PLATFORM, WORKER_PLATFORM } from './fault-farm.ts';
-import type { Fault } from './faults.ts';
 import { answerOf, answerTo, type KnownAnswer } from './known-answers.ts';
 import { type Execution, LoadClient } from './load-client.ts';
 
@@ -58,6 +58,11 @@ export class SteadyLoad {
   /** Actions that have their answer so far. */
   get finished(): number {
     return this.#done.length;
+  }
+
+  /** What clients wait for now. */
+  get waiting(): string[] {
+    return this.#client.waiting;
   }
 
   /** Why it can't go on, if anything failed. */
