@@ -1,6 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { type ServerDuplexStream, type ServiceDefinition, status } from '@grpc/grpc-js';
+import type { PackageDefinition } from '@grpc/proto-loader';
 import type { Logger } from '../lib/log.ts';
 import type { RpcServer } from './rpc-server.ts';
 
@@ -60,11 +62,7 @@ const RAW = { requestSerialize: same, requestDeserialize: same, responseSerializ
 
 /** The library's own services, taken from it where it would add them to a server. */
 async function loadMethods(services: readonly string[]): Promise<ReadonlyMap<string, ReflectionMethod>> {
-  const [{ ReflectionService }, { loadFileDescriptorSetFromBuffer }, encoded] = await Promise.all([
-    import('@grpc/reflection'),
-    import('@grpc/proto-loader'),
-    readFile(DESCRIPTOR_SET),
-  ]);
+  const [{ ReflectionService }, encoded] = await Promise.all([import('@grpc/reflection'), readFile(DESCRIPTOR_SET)]);
   const methods = new Map<string, ReflectionMethod>();
   const collector = {
     addService(definition: ServiceDefinition, implementation: Readonly<Record<string, unknown>>) {
@@ -74,9 +72,25 @@ async function loadMethods(services: readonly string[]): Promise<ReadonlyMap<str
       }
     },
   };
-  const definitions = loadFileDescriptorSetFromBuffer(encoded);
+  // File by file as they were compiled: the loader would put those of one package together under the name of one, and
+  // lose what they import, so that no client could resolve a type of another file.
+  const files = { fileDescriptorProtos: filesOf(encoded) };
+  // The library looks at no more of a definition than its files.
+  const definitions = { files } as unknown as PackageDefinition;
   new ReflectionService(definitions, { services: [...services] }).addToServer(collector);
   return methods;
+}
+
+/** The encoded files of a FileDescriptorSet, whose only field they are. */
+function filesOf(encoded: Buffer): Buffer[] {
+  const reader = new BinaryReader(encoded);
+  const files: Buffer[] = [];
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    if (field === 1) files.push(Buffer.from(reader.bytes()));
+    else reader.skip(wireType);
+  }
+  return files;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { Client, credentials, type MethodDefinition } from '@grpc/grpc-js';
 import { describe, expect, inject, it } from 'vitest';
 import { failure } from '../support/wire-client.ts';
@@ -62,48 +62,90 @@ describe('grpc.health.v1.Health', () => {
   });
 });
 
+const SERVICES = [
+  'build.bazel.remote.execution.v2.ActionCache',
+  'build.bazel.remote.execution.v2.Capabilities',
+  'build.bazel.remote.execution.v2.ContentAddressableStorage',
+  'build.bazel.remote.execution.v2.Execution',
+  'google.bytestream.ByteStream',
+  'google.devtools.remoteworkers.v1test2.Bots',
+  'google.longrunning.Operations',
+];
+
+/** Fields of a request: what is asked for. */
+const FILE_BY_FILENAME = 3;
+const FILE_CONTAINING_SYMBOL = 4;
+const LIST_SERVICES = 7;
+
+/** Fields of an answer. */
+const FILE_DESCRIPTOR_RESPONSE = 4;
+const LIST_SERVICES_RESPONSE = 6;
+const ERROR_RESPONSE = 7;
+
+/** grpc.StatusCode. */
+const NOT_FOUND = 5;
+
 describe('grpc.reflection.v1.ServerReflection', () => {
   for (const version of ['v1', 'v1alpha']) {
     choice(`${version} lists the services of this server`, async () => {
-      expect(await listServices(version)).toEqual(
-        expect.arrayContaining([
-          'build.bazel.remote.execution.v2.ActionCache',
-          'build.bazel.remote.execution.v2.Capabilities',
-          'build.bazel.remote.execution.v2.ContentAddressableStorage',
-          'build.bazel.remote.execution.v2.Execution',
-          'google.bytestream.ByteStream',
-          'google.devtools.remoteworkers.v1test2.Bots',
-          'google.longrunning.Operations',
-        ]),
-      );
+      const answer = await reflect(version, LIST_SERVICES, '*');
+      const services = fieldsOf(answer, LIST_SERVICES_RESPONSE).flatMap((list) => fieldsOf(list, 1));
+      const names = services.flatMap((service) => fieldsOf(service, 1).map((name) => name.toString()));
+      expect(names).toEqual(expect.arrayContaining(SERVICES));
+    });
+
+    choice(`${version} gives the file of each service, and every file that it stands on by its name`, async () => {
+      const known = new Set<string>();
+      const wanted: string[] = [];
+      const take = (answer: Buffer): string[] => {
+        const files = fieldsOf(answer, FILE_DESCRIPTOR_RESPONSE).flatMap((response) => fieldsOf(response, 1));
+        // In a FileDescriptorProto 1 is the name and 3 are the dependencies.
+        for (const file of files) wanted.push(...fieldsOf(file, 3).map((name) => name.toString()));
+        return files.flatMap((file) => fieldsOf(file, 1).map((name) => name.toString()));
+      };
+      for (const service of SERVICES) {
+        const names = take(await reflect(version, FILE_CONTAINING_SYMBOL, service));
+        expect(names, service).not.toEqual([]);
+        for (const name of names) known.add(name);
+      }
+      for (let name = wanted.pop(); name !== undefined; name = wanted.pop()) {
+        if (known.has(name)) continue;
+        expect(take(await reflect(version, FILE_BY_FILENAME, name)), name).toContain(name);
+        known.add(name);
+      }
+      expect([...known]).toContain('google/rpc/status.proto');
+    });
+
+    choice(`${version} answers NOT_FOUND for a symbol or file that does not exist`, async () => {
+      for (const field of [FILE_CONTAINING_SYMBOL, FILE_BY_FILENAME]) {
+        const [error] = fieldsOf(await reflect(version, field, 'no.such.Thing'), ERROR_RESPONSE);
+        expect(new BinaryReader(error ?? Buffer.alloc(0)).tag()).toEqual([1, 0]);
+        const reader = new BinaryReader(error ?? Buffer.alloc(0));
+        reader.tag();
+        expect(reader.int32()).toBe(NOT_FOUND);
+      }
     });
   }
 });
 
-/** list_services is field 7 of the request; the answer's field 6 repeats messages whose field 1 is the name. */
-function listServices(version: string): Promise<string[]> {
+/** One request of one string, and the message that answers it. */
+function reflect(version: string, field: number, text: string): Promise<Buffer> {
   const [address] = inject('target').addresses;
   const channel = new Client(address as string, credentials.createInsecure());
-  return new Promise<string[]>((resolve, reject) => {
+  return new Promise<Buffer>((resolve, reject) => {
     const call = channel.makeBidiStreamRequest(
       `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`,
-      () => Buffer.from(new BinaryWriter().uint32(58).string('*').finish()),
-      (message: Buffer) => readServices(message),
+      () => Buffer.from(new BinaryWriter().tag(field, WireType.LengthDelimited).string(text).finish()),
+      (message: Buffer) => message,
       { deadline: Date.now() + 10_000 },
     );
-    call.on('data', (names: string[]) => {
-      resolve(names);
+    call.on('data', (message: Buffer) => {
+      resolve(message);
       call.end();
     });
     call.on('error', reject);
     call.write({});
   }).finally(() => channel.close());
-}
-
-function readServices(message: Buffer): string[] {
-  return fieldsOf(message, 6).flatMap((list) =>
-    fieldsOf(list, 1).flatMap((service) => fieldsOf(service, 1).map((name) => name.toString())),
-  );
 }
 
 /** Every length-delimited field of this number. */
@@ -112,7 +154,7 @@ function fieldsOf(message: Buffer, wanted: number): Buffer[] {
   const reader = new BinaryReader(message);
   while (reader.pos < reader.len) {
     const [field, wireType] = reader.tag();
-    if (field === wanted) found.push(Buffer.from(reader.bytes()));
+    if (field === wanted && wireType === WireType.LengthDelimited) found.push(Buffer.from(reader.bytes()));
     else reader.skip(wireType);
   }
   return found;
