@@ -32,8 +32,6 @@ const { values } = parseArgs({
   },
 });
 
-process.exitCode = await main();
-
 async function main(): Promise<number> {
   const minutes = Number(values.minutes);
   const seed = Number(values.seed ?? Date.now() % 1_000_000);
@@ -119,3 +117,5 @@ function summarize(reports: readonly FaultReport[]): void {
       `${inSeconds(most(({ settledMilliseconds }) => settledMilliseconds))}; every promise held`,
   );
 }
+
+process.exitCode = await main();
