@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { processesWithArgument } from '../support/process-table.ts';
-import type { Program } from '../support/program.ts';
-import { outcomeOf, ThrowawayCheckout } from '../support/throwaway-checkout.ts';
+import { outcomeOf, type Program } from '../support/program.ts';
+import { ThrowawayCheckout } from '../support/throwaway-checkout.ts';
 
 /** `./warren`, the script: what it does before the program starts, as a newcomer meets it. */
 

@@ -73,8 +73,15 @@ export function startCommand(
 export async function runProgram(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
-): Promise<Ended & { readonly stdout: string; readonly stderr: string }> {
-  const program = startProgram(args, env);
+): Promise<Outcome> {
+  return outcomeOf(startProgram(args, env));
+}
+
+/** How a program ended and what it printed. */
+export type Outcome = Ended & { readonly stdout: string; readonly stderr: string };
+
+/** Waits for the end of a program. */
+export async function outcomeOf(program: Program): Promise<Outcome> {
   const ended = await program.ended;
   return { ...ended, stdout: program.stdout(), stderr: program.stderr() };
 }
@@ -91,8 +98,10 @@ export async function startUp(options: {
   readonly dataDirectory: string;
   readonly port?: number;
   readonly args?: readonly string[];
+  /** Another checkout's `./warren`. Defaults to this one's. */
+  readonly launcher?: string;
 }): Promise<RunningGrid> {
-  const program = startProgram([
+  const program = startCommand(options.launcher ?? LAUNCHER, [
     'up',
     '--port',
     String(options.port ?? 0),

@@ -1,6 +1,6 @@
 import { chmod, copyFile, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Ended, type Program, startCommand } from './program.ts';
+import { type Outcome, outcomeOf, type Program, startCommand } from './program.ts';
 import { removeFolder, temporaryFolder } from './throwaway-process.ts';
 
 const LAUNCHER = join(import.meta.dirname, '../../warren');
@@ -143,14 +143,6 @@ export class ThrowawayCheckout {
   #environment(fakes: FakeEnvironment): Record<string, string> {
     return { ...fakes, PATH: this.#tools, FAKE_CALLS: this.#calls, FAKE_ROOT: this.root };
   }
-}
-
-/** How it ended and what it printed. */
-export type Outcome = Ended & { readonly stdout: string; readonly stderr: string };
-
-export async function outcomeOf(program: Program): Promise<Outcome> {
-  const ended = await program.ended;
-  return { ...ended, stdout: program.stdout(), stderr: program.stderr() };
 }
 
 async function setModeOfFolders(folder: string, mode: number): Promise<void> {
