@@ -62,6 +62,10 @@ export class Activity implements ReplicaObserver {
 
   blobsEvicted(): void {}
 
+  assetFetched(): void {}
+
+  logStreamMoved(): void {}
+
   jobChanged(event: JobEventMessage): void {
     if (event.state === 'completed') this.#executed += 1;
     else if (FINISHED.has(event.state)) this.#unfinished += 1;

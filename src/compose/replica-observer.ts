@@ -1,10 +1,18 @@
 import type { BlobStoreCall } from '../adapters/blob/observed-blob-store.ts';
 import type { BrokerObserver } from '../adapters/broker/observed-broker.ts';
 import type { CallObserver } from '../server/call-observer.ts';
+import type { FetchObserver } from '../services/fetch.ts';
+import type { LogStreamObserver } from '../services/log-stream-transfers.ts';
 import type { ActionCacheObserver } from './observed-action-results.ts';
 
 /** Hears of all that happens in a replica. Must not throw. */
-export interface ReplicaObserver extends CallObserver, ActionCacheObserver, BrokerObserver, StorageObserver {}
+export interface ReplicaObserver
+  extends CallObserver,
+    ActionCacheObserver,
+    BrokerObserver,
+    StorageObserver,
+    FetchObserver,
+    LogStreamObserver {}
 
 /** Hears of what happens to blobs. */
 export interface StorageObserver {
@@ -37,6 +45,12 @@ export function combineObservers(observers: readonly ReplicaObserver[]): Replica
     },
     blobsEvicted(blobs, bytes) {
       for (const each of observers) each.blobsEvicted(blobs, bytes);
+    },
+    assetFetched(kind, outcome) {
+      for (const each of observers) each.assetFetched(kind, outcome);
+    },
+    logStreamMoved(operation, bytes) {
+      for (const each of observers) each.logStreamMoved(operation, bytes);
     },
   };
 }

@@ -89,6 +89,7 @@ export async function composeReplica(
     compressions,
     logStreams,
     logStreamNames,
+    observer,
     clock,
     ids,
     logger,

@@ -41,6 +41,7 @@ import { Push } from '../services/push.ts';
 import { Storage } from '../services/storage.ts';
 import { FastByteStreamService } from '../wire/byte-stream-codec.ts';
 import type { AssetBackend } from './assets.ts';
+import type { ReplicaObserver } from './replica-observer.ts';
 
 /** A service with the name under which it is known, ready to be registered. */
 export interface ServedService {
@@ -59,6 +60,7 @@ export interface ServedServicesDependencies {
   readonly compressions: ReadonlyMap<Compressor, Compression>;
   readonly logStreams: LogStreamStore;
   readonly logStreamNames: LogStreamNames;
+  readonly observer: ReplicaObserver;
   readonly clock: Clock;
   readonly ids: IdGenerator;
   readonly logger: Logger;
@@ -75,7 +77,7 @@ export function servicesOfRoles(
   { roles, advertisedRoles = roles, limits, platform, redis, logStreams }: ReplicaConfiguration,
   dependencies: ServedServicesDependencies,
 ): ServedService[] {
-  const { instances, assets, scheduler, compressions, clock, ids, logger, logStreamNames } = dependencies;
+  const { instances, assets, scheduler, compressions, clock, ids, logger, logStreamNames, observer } = dependencies;
   const is = (role: Role) => roles.includes(role);
   const isAdvertised = (role: Role) => advertisedRoles.includes(role);
   const capabilities = new Capabilities(instances, {
@@ -97,7 +99,7 @@ export function servicesOfRoles(
       ...limits,
       compressions,
       blobsServed: is('cas'),
-      logStreams: is('log-stream') ? new LogStreamTransfers({ ...streams, jobs: scheduler.jobs }) : undefined,
+      logStreams: is('log-stream') ? new LogStreamTransfers({ ...streams, jobs: scheduler.jobs, observer }) : undefined,
     });
     services.push(serve(FastByteStreamService, byteStream));
   }
@@ -124,7 +126,7 @@ export function servicesOfRoles(
     const { origins, pushesAllowed: allowed } = assets;
     const common = { instances, assets: assets.assets };
     services.push(
-      serve(FetchService, new Fetch({ ...common, origins })),
+      serve(FetchService, new Fetch({ ...common, origins, observer })),
       serve(PushService, new Push({ ...common, clock, allowed })),
     );
   }

@@ -62,6 +62,8 @@ export class Metrics {
   readonly #blobBytes: Counter;
   readonly #evictedBlobs: Counter;
   readonly #evictedBytes: Counter;
+  readonly #assets: Counter;
+  readonly #logBytes: Counter;
   #hits = 0;
   #misses = 0;
 
@@ -94,6 +96,10 @@ export class Metrics {
     this.#blobBytes = counter('warren_blob_bytes_total', 'Bytes of blobs that went in and out', ['operation']);
     this.#evictedBlobs = counter('warren_storage_evicted_blobs_total', 'Blobs that made room for others');
     this.#evictedBytes = counter('warren_storage_evicted_bytes_total', 'Bytes of those');
+    this.#assets = counter('warren_asset_fetches_total', 'Assets that clients asked for', ['kind', 'outcome']);
+    this.#logBytes = counter('warren_log_stream_bytes_total', 'Bytes of log streams that went in and out', [
+      'operation',
+    ]);
   }
 
   get cacheHits(): number {
@@ -183,5 +189,13 @@ export class Metrics {
   blobsEvicted(blobs: number, bytes: number): void {
     this.#evictedBlobs.inc(blobs);
     this.#evictedBytes.inc(bytes);
+  }
+
+  assetFetched(kind: string, outcome: string): void {
+    this.#assets.inc({ kind, outcome });
+  }
+
+  logStreamMoved(operation: string, bytes: number): void {
+    this.#logBytes.inc({ operation }, bytes);
   }
 }

@@ -61,6 +61,7 @@ let blobs: MemoryBlobStore;
 let origin: FakeOrigin;
 let fetch: Fetch;
 let push: Push;
+let outcomes: string[];
 
 beforeEach(() => {
   clock = new FakeClock();
@@ -70,7 +71,9 @@ beforeEach(() => {
   const assets = new Assets(new MemoryAssetStore(1 << 20, clock), silentLogger);
   const downloads = new SharedDownloads<Digest>(clock, 100);
   const origins = new OriginFetcher({ origin, downloads, clock, defaultTimeout: 10_000, maximumTimeout: 60_000 });
-  fetch = new Fetch({ instances, assets, origins });
+  outcomes = [];
+  const observer = { assetFetched: (kind: string, outcome: string) => void outcomes.push(`${kind} ${outcome}`) };
+  fetch = new Fetch({ instances, assets, origins, observer });
   push = new Push({ instances, assets, clock, allowed: true });
 });
 
@@ -98,6 +101,8 @@ describe('a download', () => {
       expect([answer.status?.code, answer.uri, hashOf(answer)]).toEqual([0, URI, shaOf('content')]);
     }
     expect(origin.requests).toHaveLength(1);
+    await fetchBlob({ uris: ['urn:nobody-knows'] });
+    expect(outcomes).toEqual(['blob downloaded', 'blob known', 'blob missing']);
   });
 
   test('is repeated once its content is not stored any more', async () => {

@@ -18,11 +18,20 @@ import type { Assets } from './assets.ts';
 import type { Instance, Instances } from './instances.ts';
 import type { OriginFetcher } from './origin-fetcher.ts';
 
+/** Whether it was known already, had to be downloaded, or could not be had. */
+export type FetchOutcome = 'known' | 'downloaded' | 'missing';
+
+/** Hears of what was fetched. Must not throw. */
+export interface FetchObserver {
+  assetFetched(kind: AssetKind, outcome: FetchOutcome): void;
+}
+
 export interface FetchOptions {
   readonly instances: Instances;
   readonly assets: Assets;
   /** Undefined where only what was pushed is known. */
   readonly origins: OriginFetcher | undefined;
+  readonly observer?: FetchObserver | undefined;
 }
 
 /** A request of either kind, checked. */
@@ -84,12 +93,18 @@ export class Fetch {
     };
   }
 
-  async #resolve(wish: AssetWish, { signal }: CallContext): Promise<Resolution> {
+  async #resolve(wish: AssetWish, context: CallContext): Promise<Resolution> {
+    const { outcome = 'missing', ...resolution } = await this.#find(wish, context);
+    this.#options.observer?.assetFetched(wish.kind, outcome);
+    return resolution;
+  }
+
+  async #find(wish: AssetWish, { signal }: CallContext): Promise<Resolution & { readonly outcome?: FetchOutcome }> {
     const { assets, origins } = this.#options;
     const { uris, oldest, instance, kind, qualifiers } = wish;
     for (const [index, uri] of uris.entries()) {
       const asset = await assets.find(identityOf(wish, uri, index), oldest, instance.blobs, signal);
-      if (asset !== undefined) return { uri, status: OK_STATUS, asset };
+      if (asset !== undefined) return { uri, status: OK_STATUS, asset, outcome: 'known' };
     }
     const fetchable = uris.map((uri, index) => ({ uri, index })).filter(({ uri }) => origins?.serves(uri) === true);
     if (kind === 'directory' || origins === undefined || fetchable.length === 0) {
@@ -111,7 +126,7 @@ export class Fetch {
       directories: [],
     };
     await assets.put(identityOf(wish, uri, index), asset, signal);
-    return { uri, status: OK_STATUS, asset };
+    return { uri, status: OK_STATUS, asset, outcome: 'downloaded' };
   }
 }
 

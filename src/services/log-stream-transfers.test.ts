@@ -30,6 +30,7 @@ let grid: TestGrid;
 let names: LogStreamNames;
 let byteStream: ByteStream;
 let logStream: LogStream;
+let moved: { write: number; read: number };
 
 beforeEach(async () => {
   grid = await new TestGrid().start();
@@ -39,7 +40,13 @@ beforeEach(async () => {
   names = new LogStreamNames({ store, ids, clock, logger: silentLogger });
   await names.start(signal);
   const instances = new Instances([testInstance(new MemoryBlobStore(1_000))]);
-  const logStreams = new LogStreamTransfers({ instances, store, names, jobs });
+  moved = { write: 0, read: 0 };
+  const observer = {
+    logStreamMoved(operation: 'write' | 'read', bytes: number) {
+      moved[operation] += bytes;
+    },
+  };
+  const logStreams = new LogStreamTransfers({ instances, store, names, jobs, observer });
   byteStream = new ByteStream(instances, { logStreams, blobsServed: false });
   logStream = new LogStream({ instances, store, names, ids });
 });
@@ -117,6 +124,7 @@ describe('Read', () => {
     await write(stream.writeResourceName, 0, 'at last', true);
     await grid.settle();
     expect(reader).toMatchObject({ text: 'at last', ended: true, failure: undefined });
+    expect(moved).toEqual({ write: 7, read: 7 });
   });
 
   test('a stream is known in its own instance alone', async () => {

@@ -17,12 +17,18 @@ import type { Instances } from './instances.ts';
 import type { LogStreamNames } from './log-stream-names.ts';
 import type { WriteRequests } from './write-requests.ts';
 
+/** Hears of bytes that a stream has taken in or given out. Must not throw. */
+export interface LogStreamObserver {
+  logStreamMoved(operation: 'write' | 'read', bytes: number): void;
+}
+
 export interface LogStreamTransfersOptions {
   readonly instances: Instances;
   readonly store: LogStreamStore;
   readonly names: LogStreamNames;
   /** Tell whether an action that streams is still run. */
   readonly jobs: JobStore;
+  readonly observer?: LogStreamObserver | undefined;
 }
 
 /** Bytes in one message to a reader. */
@@ -94,6 +100,7 @@ export class LogStreamTransfers {
       if (piece !== undefined && piece.data.byteLength > 0) {
         const { data } = piece;
         yield { data: Buffer.from(data.buffer, data.byteOffset, data.byteLength) };
+        this.#options.observer?.logStreamMoved('read', data.byteLength);
         offset += data.byteLength;
         quietLooks = 0;
       }
@@ -125,6 +132,7 @@ export class LogStreamTransfers {
       const next = await orLeave(context, raceSignal(messages.next(), draining));
       if (next.done === true) break;
       state = await append(offset, next.value);
+      this.#options.observer?.logStreamMoved('write', next.value.byteLength);
       offset += next.value.byteLength;
     }
     if (state === undefined || (requests.finished && !state.finished)) state = await append(offset, NOTHING);
