@@ -73,7 +73,7 @@ function rendered(cases: readonly Case[]): string {
     '',
     'What the protocols ask of a server, in our words, and the cases of the [conformance suite](../conformance.md) that',
     'hold a server to it. Made from `test/conformance`: do not edit it here;',
-    '`node_modules/.bin/vitest run --project integration --update test/integration/obligations.test.ts` writes it anew.',
+    '`node_modules/.bin/vitest run --project integration test/integration/obligations.test.ts --update` writes it anew.',
   ];
   for (const protocol of PROTOCOLS) {
     lines.push('', `## ${protocol.file}`);
