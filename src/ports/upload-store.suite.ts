@@ -53,6 +53,19 @@ export function describeUploadStore(name: string, create: () => Promise<UploadSt
       const readBack = async () => Buffer.from(await blobs.readWhole(digest, signal)).equals(data);
 
       describe(`for a blob of ${size} bytes`, () => {
+        test('a status tells no less because the upload ends while it is asked for', async () => {
+          await uploads.receive('u', digest, 0, inChunks(data.subarray(0, half), 16_384), unfinished, signal);
+          const findMissing = blobs.findMissing.bind(blobs);
+          blobs.findMissing = async (digests) => {
+            blobs.findMissing = findMissing;
+            const missing = await findMissing(digests, signal);
+            await uploads.receive('u', digest, half, inChunks(data.subarray(half), 16_384), finished, signal);
+            return missing;
+          };
+          const { committedSize } = await uploads.status('u', digest, signal);
+          expect(committedSize).toBeGreaterThanOrEqual(half);
+        });
+
         test('an upload in one go stores the blob', async () => {
           const result = await uploads.receive('u', digest, 0, inChunks(data, 16_384), finished, signal);
           expect(result).toEqual({ committedSize: size, complete: true });

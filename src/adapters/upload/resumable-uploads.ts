@@ -57,10 +57,11 @@ export class ResumableUploads implements UploadStore {
   }
 
   async status(uploadName: string, digest: Digest, signal: AbortSignal): Promise<UploadStatus> {
+    // Before the storage is asked: an upload that ends meanwhile is known neither here nor, as of the question, there.
+    const committedSize = this.#uploads.get(uploadKey(uploadName, digest))?.writer.receivedBytes;
     if (await isStored(this.#blobs, digest, signal)) return { committedSize: digest.sizeBytes, complete: true };
-    const upload = this.#uploads.get(uploadKey(uploadName, digest));
-    if (upload === undefined) throw notFound(`nothing is known of upload ${uploadName}: begin it at offset 0`);
-    return { committedSize: upload.writer.receivedBytes, complete: false };
+    if (committedSize === undefined) throw notFound(`nothing is known of upload ${uploadName}: begin it at offset 0`);
+    return { committedSize, complete: false };
   }
 
   async receive(

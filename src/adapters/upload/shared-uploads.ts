@@ -54,12 +54,13 @@ export class SharedUploads implements UploadStore {
   }
 
   async status(uploadName: string, digest: Digest, signal: AbortSignal): Promise<UploadStatus> {
-    if (await isStored(this.#blobs, digest, signal)) return { committedSize: digest.sizeBytes, complete: true };
     const key = uploadKey(uploadName, digest);
     const live = this.#live.get(key);
     // What only this replica has does not count: the client may go on at another.
     await live?.unsaved.save();
+    // Before the storage is asked: of an upload that ends meanwhile nothing is saved, and the blob was not stored yet.
     const committedSize = await this.#partial.size(key, signal);
+    if (await isStored(this.#blobs, digest, signal)) return { committedSize: digest.sizeBytes, complete: true };
     if (committedSize === 0 && live === undefined) {
       throw notFound(`nothing is known of upload ${uploadName}: begin it at offset 0`);
     }
