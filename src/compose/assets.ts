@@ -12,7 +12,7 @@ import type { Digest } from '../domain/digest.ts';
 import type { Service } from '../lib/lifecycle.ts';
 import type { AssetStore } from '../ports/asset-store.ts';
 import type { BlobStore } from '../ports/blob-store.ts';
-import type { Origin, OriginRequest } from '../ports/origin.ts';
+import type { ArchiveRequest, Origin, OriginRequest } from '../ports/origin.ts';
 import { Assets } from '../services/assets.ts';
 import { OriginFetcher } from '../services/origin-fetcher.ts';
 import { SharedDownloads } from '../services/shared-downloads.ts';
@@ -79,14 +79,22 @@ class LazyOrigin implements Origin {
   }
 
   async download(request: OriginRequest, blobs: BlobStore, signal: AbortSignal): Promise<Digest> {
-    this.#loading ??= import('../adapters/origin/http-origin.ts').then(
-      (loaded) => new loaded.HttpOrigin(this.#options),
-    );
-    return (await this.#loading).download(request, blobs, signal);
+    return (await this.#load()).download(request, blobs, signal);
+  }
+
+  async unpack(request: ArchiveRequest, blobs: BlobStore, signal: AbortSignal): Promise<Digest> {
+    return (await this.#load()).unpack(request, blobs, signal);
   }
 
   async close(): Promise<void> {
     await (await this.#loading)?.close();
+  }
+
+  #load(): Promise<HttpOrigin> {
+    this.#loading ??= import('../adapters/origin/http-origin.ts').then(
+      (loaded) => new loaded.HttpOrigin(this.#options),
+    );
+    return this.#loading;
   }
 }
 

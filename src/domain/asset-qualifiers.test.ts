@@ -29,7 +29,7 @@ describe('headers', () => {
   test('are not shown, and no download is held against them', () => {
     const read = qualifiers({ 'http_header:Authorization': 'secret', 'http_header_url:0:Cookie': 'secret' });
     expect(read.shown).toEqual([]);
-    expect(read.beyondOrigins).toEqual([]);
+    expect(read.beyondOriginsOf('blob')).toEqual([]);
   });
 
   test('are part of what content is known by, unless it has a checksum', () => {
@@ -70,7 +70,7 @@ describe('what downloads can be held against', () => {
     [{ 'vcs.branch': 'main', directory: 'a' }, ['vcs.branch', 'directory']],
     [{ 'http_header_url:x:y': 'z' }, ['http_header_url:x:y']],
   ])('%j leaves %j', (values, beyond) => {
-    expect(qualifiers(values as Record<string, string>).beyondOrigins).toEqual(beyond);
+    expect(qualifiers(values as Record<string, string>).beyondOriginsOf('blob')).toEqual(beyond);
   });
 });
 

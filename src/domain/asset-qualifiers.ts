@@ -1,4 +1,4 @@
-import type { AssetQualifier } from './asset.ts';
+import type { AssetKind, AssetQualifier } from './asset.ts';
 import { invalidArgument } from './status-error.ts';
 import { type IntegrityChecksum, parseIntegrity } from './subresource-integrity.ts';
 
@@ -7,6 +7,8 @@ export type OriginHeader = readonly [name: string, value: string];
 
 const CHECKSUM = 'checksum.sri';
 const RESOURCE_TYPE = 'resource_type';
+/** Of the lexicon of the Remote Asset API: a folder within the resource, by its relative path. */
+const DIRECTORY = 'directory';
 /** What Bazel keeps downloads of one URL apart by; it means nothing to origins. */
 const CANONICAL_ID = 'bazel.canonical_id';
 /** Bazel before version 7: JSON of `{URL: {HEADER: VALUE}}`. */
@@ -58,11 +60,10 @@ export class AssetQualifiers {
   readonly checksums: readonly IntegrityChecksum[] | undefined;
   /** A media type, in lower case. */
   readonly resourceType: string | undefined;
-  /** Names of those that content from an origin can't be held against. */
-  readonly beyondOrigins: readonly string[];
   /** Those that clients may be told again: all but headers. */
   readonly shown: readonly AssetQualifier[];
   readonly #headers: readonly HeaderQualifier[];
+  readonly #directory: string | undefined;
 
   /** @throws INVALID_ARGUMENT when there are too many, one comes twice or is malformed. */
   constructor(qualifiers: readonly AssetQualifier[]) {
@@ -73,9 +74,28 @@ export class AssetQualifiers {
     this.resourceType = value(RESOURCE_TYPE)?.trim().toLowerCase();
     this.#headers = qualifiers.flatMap(headersOf);
     this.shown = qualifiers.filter(({ name }) => !isHeader(name));
-    this.beyondOrigins = this.shown
+    this.#directory = value(DIRECTORY);
+  }
+
+  /** Names of those that content from an origin can't be held against: a folder within it is for archives alone. */
+  beyondOriginsOf(kind: AssetKind): readonly string[] {
+    return this.shown
       .filter((each) => each.name !== CHECKSUM && each.name !== CANONICAL_ID && !isFileType(each))
-      .map(({ name }) => name);
+      .map(({ name }) => name)
+      .filter((name) => kind === 'blob' || name !== DIRECTORY);
+  }
+
+  /**
+   * The folder within an archive that is wanted, by its segments; none for all of it.
+   *
+   * @throws INVALID_ARGUMENT when it is no relative path in its shortest form: pushes take it as it is.
+   */
+  folder(): readonly string[] {
+    const segments = this.#directory?.split('/') ?? [];
+    if (segments.some((each) => each === '' || each === '.' || each === '..')) {
+      throw invalidArgument(`qualifiers: ${DIRECTORY}`, 'is no relative path without empty names, "." and ".."');
+    }
+    return segments;
   }
 
   /**

@@ -18,6 +18,12 @@ export interface OriginRequest {
   readonly mediaType: string | undefined;
 }
 
+/** An archive that is to be fetched, and what of it. */
+export interface ArchiveRequest extends OriginRequest {
+  /** The folder in it that becomes the root, by its segments; none for all. */
+  readonly folder: readonly string[];
+}
+
 /**
  * A failure that is the origin's, or of a rule about origins: `FetchBlobResponse.status` tells it, and the call itself
  * goes well. Anything else that a download throws is a failure of the call.
@@ -38,4 +44,15 @@ export interface Origin {
    * @throws UNAVAILABLE or RESOURCE_EXHAUSTED, with RetryInfo, where another try may go well; what the store throws.
    */
   download(request: OriginRequest, blobs: BlobStore, signal: AbortSignal): Promise<Digest>;
+
+  /**
+   * Downloads an archive, and unpacks it into a store: its files, and the Directories over them in their canonical form.
+   * The checksums are those of the archive, and nothing of it is unpacked before it has them.
+   *
+   * @returns the digest of the root Directory.
+   * @throws as `download` does; OriginError also: UNIMPLEMENTED for formats that are not known; ABORTED for an archive
+   *   that is damaged or leads out of its folder; NOT_FOUND where the wanted folder is not in it; RESOURCE_EXHAUSTED where
+   *   it unpacks to too much. Blobs that nothing refers to may stay in the store.
+   */
+  unpack(request: ArchiveRequest, blobs: BlobStore, signal: AbortSignal): Promise<Digest>;
 }

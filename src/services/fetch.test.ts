@@ -3,21 +3,23 @@ import { callContext } from '../../test/support/call-context.ts';
 import { testInstance } from '../../test/support/instance.ts';
 import { MemoryAssetStore } from '../adapters/asset/memory/memory-asset-store.ts';
 import { MemoryBlobStore } from '../adapters/blob/memory/memory-blob-store.ts';
-import { type Digest, digestOf } from '../domain/digest.ts';
+import { type Digest, digestOf, emptyDigest } from '../domain/digest.ts';
 import { SHA256 } from '../domain/digest-function.ts';
 import { StatusCode } from '../domain/status-code.ts';
 import { StatusError, unavailable } from '../domain/status-error.ts';
 import { FakeClock } from '../lib/fake-clock.ts';
 import { type Logger, silentLogger } from '../lib/log.ts';
-import { type Origin, OriginError, type OriginRequest } from '../ports/origin.ts';
+import { type ArchiveRequest, type Origin, OriginError, type OriginRequest } from '../ports/origin.ts';
 import {
   FetchBlobRequest,
   type FetchBlobResponse,
   FetchDirectoryRequest,
   PushBlobRequest,
+  PushDirectoryRequest,
 } from '../proto/build/bazel/remote/asset/v1/remote_asset.ts';
 import { DigestFunction_Value, Directory } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
 import { digestToWire } from '../wire/digest.ts';
+import { encodeDirectory } from '../wire/directory.ts';
 import { timestampFromMilliseconds } from '../wire/time.ts';
 import { Assets } from './assets.ts';
 import { Fetch } from './fetch.ts';
@@ -30,7 +32,7 @@ const signal = new AbortController().signal;
 const URI = 'https://a.example/file';
 const MIRROR = 'https://b.example/file';
 
-/** An origin that has what a test says, and remembers what it was asked. */
+/** An origin that has what a test says, and remembers what it was asked. An archive of it unpacks to one file. */
 class FakeOrigin implements Origin {
   readonly content = new Map<string, string | StatusError>();
   readonly requests: OriginRequest[] = [];
@@ -53,6 +55,18 @@ class FakeOrigin implements Origin {
     const digest = digestOf(data, request.digestFunction);
     await blobs.write(digest, data, end);
     return digest;
+  }
+
+  async unpack(request: ArchiveRequest, blobs: MemoryBlobStore, end: AbortSignal): Promise<Digest> {
+    const digest = await this.download(request, blobs, end);
+    const root = encodeDirectory({
+      files: [{ name: [...request.folder, 'file'].join('-'), digest, isExecutable: false }],
+      directories: [],
+      symlinks: [],
+    });
+    const rootDigest = digestOf(root, request.digestFunction);
+    await blobs.write(rootDigest, root, end);
+    return rootDigest;
   }
 }
 
@@ -295,12 +309,79 @@ describe('what was pushed', () => {
     await clock.advance(1_000);
     expect((await fetchBlob({ uris: ['urn:a'] })).status?.code).toBe(StatusCode.NOT_FOUND);
   });
+});
 
-  test('a folder that has become a miss says that folders are not downloaded', async () => {
-    const request = FetchDirectoryRequest.create({ instanceName: 'main', uris: [URI] });
-    const answer = await fetch.fetchDirectory(request, callContext());
-    expect(answer.status).toMatchObject({ code: StatusCode.NOT_FOUND, message: expect.stringContaining('unpacks') });
+describe('an archive', () => {
+  const fetchDirectory = (parts: Parameters<typeof FetchDirectoryRequest.create>[0] = {}) =>
+    fetch.fetchDirectory(FetchDirectoryRequest.create({ instanceName: 'main', uris: [URI], ...parts }), callContext());
+  const inside = (value: string) => ({ qualifiers: [{ name: 'directory', value }] });
+
+  beforeEach(() => {
+    origin.content.set(URI, 'content');
+  });
+
+  test('is unpacked into a folder that is kept, in the digest function of the request', async () => {
+    const digestFunction = DigestFunction_Value.SHA512;
+    const [first, second] = [await fetchDirectory({ digestFunction }), await fetchDirectory({ digestFunction })];
+    expect([first.status?.code, first.rootDirectoryDigest?.hash.length, first.digestFunction]).toEqual([
+      0,
+      128,
+      digestFunction,
+    ]);
+    expect(second.rootDirectoryDigest).toEqual(first.rootDirectoryDigest);
+    expect(origin.requests).toHaveLength(1);
+    expect(outcomes).toEqual(['directory downloaded', 'directory known']);
+  });
+
+  test('is fetched again once a file in it is not stored any more', async () => {
+    await fetchDirectory();
+    await blobs.delete(digestOf(Buffer.from('content')), signal);
+    expect((await fetchDirectory()).status?.code).toBe(0);
+    expect(origin.requests).toHaveLength(2);
+  });
+
+  test('and the file of its URI are known apart', async () => {
+    const { rootDirectoryDigest } = await fetchDirectory();
+    expect(hashOf(await fetchBlob())).not.toBe(rootDirectoryDigest?.hash);
+    expect(origin.requests).toHaveLength(2);
+  });
+
+  test('gives the folder in it that is asked for, each known by itself', async () => {
+    const answers = [await fetchDirectory(inside('a/b')), await fetchDirectory(inside('a')), await fetchDirectory()];
+    expect(new Set(answers.map((each) => each.rootDirectoryDigest?.hash)).size).toBe(3);
+    expect(origin.requests.map((each) => (each as ArchiveRequest).folder)).toEqual([['a', 'b'], ['a'], []]);
+  });
+
+  test.each(['', '/a', 'a/', 'a//b', '../a', 'a/./b'])('with the folder "%s" is INVALID_ARGUMENT', async (folder) => {
+    await expect(fetchDirectory(inside(folder))).rejects.toMatchObject({
+      code: StatusCode.INVALID_ARGUMENT,
+      message: expect.stringContaining('directory'),
+    });
     expect(origin.requests).toEqual([]);
+  });
+
+  test('of a commit is INVALID_ARGUMENT: repositories are not cloned', async () => {
+    const qualifiers = [{ name: 'vcs.commit', value: 'x' }, ...inside('a').qualifiers];
+    await expect(fetchDirectory({ qualifiers })).rejects.toMatchObject({
+      message: expect.stringMatching(/"vcs.commit" not supported for downloads$/),
+    });
+  });
+
+  test('that was pushed as a folder is not asked for', async () => {
+    const root = encodeDirectory({ files: [], directories: [{ name: 'a', digest: emptyDigest() }], symlinks: [] });
+    await blobs.write(digestOf(root), root, signal);
+    const rootDirectoryDigest = digestToWire(digestOf(root));
+    const request = PushDirectoryRequest.create({ instanceName: 'main', uris: [URI], rootDirectoryDigest });
+    await push.pushDirectory(request, callContext());
+    expect((await fetchDirectory()).rootDirectoryDigest).toEqual(rootDirectoryDigest);
+    expect(origin.requests).toEqual([]);
+  });
+
+  test('that is of an unknown format is told after every other try', async () => {
+    origin.content.set(URI, new OriginError(StatusCode.UNIMPLEMENTED, 'the archive is zip'));
+    const answer = await fetchDirectory({ uris: [URI, MIRROR] });
+    expect([answer.status?.code, answer.uri]).toEqual([StatusCode.UNIMPLEMENTED, URI]);
+    expect(origin.requests).toHaveLength(2);
   });
 });
 

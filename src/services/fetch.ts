@@ -1,7 +1,7 @@
 import type { Asset, AssetIdentity, AssetKind } from '../domain/asset.ts';
 import { type DigestFunction, SHA256 } from '../domain/digest-function.ts';
 import { StatusCode } from '../domain/status-code.ts';
-import { invalidArgument, StatusError } from '../domain/status-error.ts';
+import { invalidArgument, StatusError, unavailable } from '../domain/status-error.ts';
 import type { CallContext } from '../ports/call-context.ts';
 import type {
   FetchBlobRequest,
@@ -17,6 +17,9 @@ import { type CheckedAssetRequest, checkAssetRequest } from './asset-request.ts'
 import type { Assets } from './assets.ts';
 import type { Instance, Instances } from './instances.ts';
 import type { OriginFetcher } from './origin-fetcher.ts';
+
+/** How soon to try again where a folder did not stay whole, in milliseconds. */
+const RETRY_DELAY_MS = 1_000;
 
 /** Whether it was known already, had to be downloaded, or could not be had. */
 export type FetchOutcome = 'known' | 'downloaded' | 'missing';
@@ -72,7 +75,7 @@ export class Fetch {
     return { ...common, ...describe(wish, asset), blobDigest: asset && digestToWire(asset.digest) };
   }
 
-  /** As `fetchBlob`, of folders that were pushed: archives are not unpacked here, nor repositories cloned. */
+  /** As `fetchBlob`, of folders: as they were pushed, or unpacked from an archive. Repositories are not cloned. */
   async fetchDirectory(request: FetchDirectoryRequest, context: CallContext): Promise<FetchDirectoryResponse> {
     const wish = this.#read(request, 'directory');
     const { asset, ...common } = await this.#resolve(wish, context);
@@ -107,10 +110,11 @@ export class Fetch {
       if (asset !== undefined) return { uri, status: OK_STATUS, asset, outcome: 'known' };
     }
     const fetchable = uris.map((uri, index) => ({ uri, index })).filter(({ uri }) => origins?.serves(uri) === true);
-    if (kind === 'directory' || origins === undefined || fetchable.length === 0) {
-      return { uri: uris[0] ?? '', status: statusToWire(notPushed(kind, fetchable.length > 0)), asset: undefined };
+    if (origins === undefined || fetchable.length === 0) {
+      return { uri: uris[0] ?? '', status: statusToWire(notPushed()), asset: undefined };
     }
-    if (qualifiers.beyondOrigins.length > 0) throw unsupported(qualifiers.beyondOrigins);
+    const beyond = qualifiers.beyondOriginsOf(kind);
+    if (beyond.length > 0) throw unsupported(beyond);
     if (qualifiers.checksums?.length === 0) {
       throw invalidArgument('qualifiers: checksum.sri', 'none of its algorithms is sha256, sha384 or sha512');
     }
@@ -125,6 +129,9 @@ export class Fetch {
       blobs: [],
       directories: [],
     };
+    // Of a folder, what came first may have been evicted before the last came; this extends the lives of all, too.
+    const isWhole = kind === 'blob' || (await assets.findMissing(kind, asset, instance.blobs, signal)).length === 0;
+    if (!isWhole) throw unavailable('the storage lost part of the folder while the rest came', RETRY_DELAY_MS);
     await assets.put(identityOf(wish, uri, index), asset, signal);
     return { uri, status: OK_STATUS, asset, outcome: 'downloaded' };
   }
@@ -152,11 +159,8 @@ function describe({ digestFunction, qualifiers }: AssetWish, asset: Asset | unde
   };
 }
 
-function notPushed(kind: AssetKind, isUrl: boolean): StatusError {
-  const why =
-    kind === 'directory' && isUrl
-      ? 'nobody has pushed a folder for it, and this server neither unpacks archives nor clones repositories'
-      : 'nobody has pushed it with these qualifiers, and it is none that this server downloads';
+function notPushed(): StatusError {
+  const why = 'nobody has pushed it with these qualifiers, and it is none that this server downloads';
   return new StatusError(StatusCode.NOT_FOUND, why);
 }
 

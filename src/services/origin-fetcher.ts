@@ -33,6 +33,7 @@ const WORTH_TELLING: readonly number[] = [
   StatusCode.RESOURCE_EXHAUSTED,
   StatusCode.ABORTED,
   StatusCode.PERMISSION_DENIED,
+  StatusCode.UNIMPLEMENTED,
   StatusCode.NOT_FOUND,
 ];
 
@@ -50,7 +51,7 @@ export class OriginFetcher {
 
   /**
    * @param uris at least one.
-   * @throws what is not the origins' doing, or may pass: see `Origin.download`.
+   * @throws INVALID_ARGUMENT when the qualifier `directory` is malformed; what is not the origins' doing, or may pass: see `Origin.download`.
    */
   async fetch(wish: AssetWish, uris: readonly PlacedUri[], signal: AbortSignal): Promise<OriginOutcome> {
     const { clock, defaultTimeout, maximumTimeout } = this.#options;
@@ -78,17 +79,21 @@ export class OriginFetcher {
 
   async #download(wish: AssetWish, uri: string, index: number, timeout: number, signal: AbortSignal) {
     const { clock, origin, downloads } = this.#options;
-    const { qualifiers, digestFunction, instance } = wish;
+    const { kind, qualifiers, digestFunction, instance } = wish;
     const { checksums, resourceType } = qualifiers;
     const headers = qualifiers.headersFor(uri, index);
     const sums = checksums?.map((each) => [each.digestFunction.name, each.hash]);
-    const key = JSON.stringify([instance.name, digestFunction.name, uri, headers, sums, resourceType]);
+    const folder = kind === 'directory' ? qualifiers.folder() : undefined;
+    const key = JSON.stringify([instance.name, digestFunction.name, uri, headers, sums, resourceType, folder]);
     // A client that wants nothing from before some future time wants nothing from before now.
     const notBefore = Math.min(wish.oldest, clock.now());
     const request = { uri, headers, digestFunction, checksums, mediaType: resourceType };
     const { value, startedAt } = await downloads.join(
       { key, notBefore, timeout },
-      (end) => origin.download(request, instance.blobs, end),
+      (end) =>
+        folder === undefined
+          ? origin.download(request, instance.blobs, end)
+          : origin.unpack({ ...request, folder }, instance.blobs, end),
       signal,
     );
     return { digest: value, startedAt };

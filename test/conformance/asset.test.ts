@@ -154,10 +154,10 @@ describe('Push.PushDirectory and Fetch.FetchDirectory', () => {
   });
 
   choice('a folder that nobody pushed is NOT_FOUND, with the reason', async () => {
-    const answer = await fetchDirectory({ uris: [`https://example.com/${randomUUID()}.tar.gz`] });
+    const answer = await fetchDirectory({ uris: [freshUri()] });
     expect(describeStatus(answer.status)).toMatchObject({
       code: 'NOT_FOUND',
-      message: expect.stringContaining('unpacks archives'),
+      message: expect.stringContaining('nobody has pushed'),
     });
   });
 });

@@ -1,12 +1,17 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { gzipSync } from 'node:zlib';
+import { pack } from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   FetchBlobRequest,
   type FetchBlobResponse,
+  FetchDirectoryRequest,
   FetchService,
 } from '../../src/proto/build/bazel/remote/asset/v1/remote_asset.ts';
+import { type Digest, Directory } from '../../src/proto/build/bazel/remote/execution/v2/remote_execution.ts';
 import { runConformance } from '../support/conformance-run.ts';
 import { type OriginServer, startOriginServer } from '../support/origin-server.ts';
 import { RedisServer } from '../support/redis-server.ts';
@@ -103,6 +108,29 @@ test('what one replica has downloaded, the other has', async () => {
   expect(
     (await new Tenant(both, '').read(`blobs/${blob.digest.hash}/${blob.digest.sizeBytes}`)).equals(blob.data),
   ).toBe(true);
+});
+
+test('an archive that one replica has unpacked is a folder at the other, and is not fetched again', async () => {
+  const packer = pack();
+  packer.entry({ name: 'v1/bin/tool', mode: 0o755 }, 'of the tool');
+  packer.entry({ name: 'v1/LICENSE' }, 'of the license');
+  packer.finalize();
+  const archive = gzipSync(await buffer(packer));
+  const uri = origin.serve('/v1.tar.gz', archive);
+  const qualifiers = [...sriOf(archive), { name: 'directory', value: 'v1' }];
+  const request = FetchDirectoryRequest.create({ uris: [uri], qualifiers });
+  const { status, rootDirectoryDigest } = await first.unary(FetchService.fetchDirectory, request);
+  expect(describeStatus(status).code).toBe('OK');
+  const again = await second.unary(FetchService.fetchDirectory, request);
+  expect(again.rootDirectoryDigest).toEqual(rootDirectoryDigest);
+  expect(requestsFor('/v1.tar.gz')).toBe(1);
+  const read = (digest: Digest | undefined) =>
+    new Tenant(second, '').read(`blobs/${digest?.hash}/${digest?.sizeBytes}`);
+  const root = Directory.decode(await read(rootDirectoryDigest));
+  expect(root.files.map(({ name }) => name)).toEqual(['LICENSE']);
+  const bin = Directory.decode(await read(root.directories[0]?.digest));
+  expect(bin.files).toMatchObject([{ name: 'tool', isExecutable: true }]);
+  expect(String(await read(bin.files[0]?.digest))).toBe('of the tool');
 });
 
 test('many who ask at once share one download for each replica', async () => {

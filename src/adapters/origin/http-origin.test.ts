@@ -3,7 +3,9 @@ import { mkdtemp, rmdir } from 'node:fs/promises';
 import type { LookupFunction } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
+import { pack } from 'tar-stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type OriginServer, startOriginServer } from '../../../test/support/origin-server.ts';
 import { digestOf } from '../../domain/digest.ts';
@@ -223,6 +225,42 @@ describe('content', () => {
     await expect.poll(() => server.paths).toHaveLength(1);
     end.abort();
     await expect(running).rejects.toMatchObject({ name: 'AbortError' });
+  });
+});
+
+describe('an archive', () => {
+  async function archiveOf(name: string): Promise<Buffer> {
+    const packer = pack();
+    packer.entry({ name }, CONTENT);
+    packer.finalize();
+    return gzipSync(await buffer(packer));
+  }
+  const unpack = (uri: string, parts: Partial<OriginRequest> = {}) =>
+    origin.unpack({ ...requestOf(uri, parts), folder: [] }, blobs, signal);
+
+  test('is unpacked whether its packing is called an encoding or not', async () => {
+    const archive = await archiveOf('a/file');
+    const plain = server.serve('/plain', archive);
+    const encoded = server.serve('/encoded', (_, response) =>
+      response.writeHead(200, { 'content-encoding': 'gzip' }).end(archive),
+    );
+    const root = await unpack(plain, { checksums: integrityOf(archive) });
+    expect(await unpack(encoded)).toEqual(root);
+    expect(await blobs.findMissing([root, digestOf(CONTENT)], signal)).toEqual([]);
+    expect(await blobs.findMissing([digestOf(archive)], signal)).toHaveLength(1);
+  });
+
+  test('with another checksum is ABORTED before anything of it is unpacked', async () => {
+    const uri = server.serve('/a.tar.gz', await archiveOf('file'));
+    await expect(unpack(uri, { checksums: integrityOf(CONTENT) })).rejects.toMatchObject({ code: StatusCode.ABORTED });
+    expect(blobs.storedBytes).toBe(0);
+  });
+
+  test('that is refused is so with its URL, but without what may be secret in that', async () => {
+    const uri = server.serve('/a.tar.gz', await archiveOf('../file'));
+    const failed = await unpack(`${uri}?signature=secret`).catch((thrown: unknown) => thrown);
+    expect(failed).toBeInstanceOf(OriginError);
+    expect(String(failed)).toMatch(/^ABORTED: http:.*\/a\.tar\.gz: the archive: .*leads out of a folder$/);
   });
 });
 

@@ -8,8 +8,9 @@ import type { Logger } from '../../lib/log.ts';
 import { Semaphore } from '../../lib/semaphore.ts';
 import { VERSION } from '../../lib/version.ts';
 import type { BlobStore } from '../../ports/blob-store.ts';
-import { type Origin, OriginError, type OriginRequest } from '../../ports/origin.ts';
+import { type ArchiveRequest, type Origin, OriginError, type OriginRequest } from '../../ports/origin.ts';
 import { AddressRules } from './address-rules.ts';
+import { ArchiveUnpacker } from './archive-unpacker.ts';
 import { ContentChecks } from './content-checks.ts';
 import { createGuardedAgent, type GuardedAgentOptions } from './guarded-agent.ts';
 import type { OriginConfiguration } from './origin-configuration.ts';
@@ -39,6 +40,7 @@ export class HttpOrigin implements Origin {
   readonly #rules: OriginRules;
   readonly #agent: Agent;
   readonly #room: Semaphore;
+  readonly #unpacker: ArchiveUnpacker;
 
   constructor(options: HttpOriginOptions) {
     const { schemes, allowedHosts, allowedNetworks, idleTimeoutSeconds, maximumConcurrent, lookup } = options;
@@ -50,18 +52,38 @@ export class HttpOrigin implements Origin {
       ...(lookup === undefined ? {} : { lookup }),
     });
     this.#room = new Semaphore(maximumConcurrent);
+    this.#unpacker = new ArchiveUnpacker(options);
   }
 
   serves(uri: string): boolean {
     return this.#rules.serves(uri);
   }
 
-  async download(request: OriginRequest, blobs: BlobStore, signal: AbortSignal): Promise<Digest> {
+  download(request: OriginRequest, blobs: BlobStore, signal: AbortSignal): Promise<Digest> {
+    const store = async (digest: Digest, spool: SpoolFile) => {
+      if ((await blobs.findMissing([digest], signal)).length > 0) await blobs.write(digest, spool.read(), signal);
+      return digest;
+    };
+    return this.#logged(request, () => this.#download(request, store, signal), signal);
+  }
+
+  unpack(request: ArchiveRequest, blobs: BlobStore, signal: AbortSignal): Promise<Digest> {
+    const store = async (_: Digest, spool: SpoolFile, where: string) => {
+      try {
+        return await this.#unpacker.unpack(spool, request, blobs, signal);
+      } catch (cause) {
+        throw cause instanceof OriginError ? new OriginError(cause.code, `${where}: ${cause.message}`) : cause;
+      }
+    };
+    return this.#logged(request, () => this.#download(request, store, signal), signal);
+  }
+
+  async #logged(request: OriginRequest, task: () => Promise<Digest>, signal: AbortSignal): Promise<Digest> {
     const { clock, logger } = this.#options;
     const url = shown(new URL(request.uri));
     const begun = clock.monotonic();
     try {
-      const digest = await this.#room.run(() => this.#download(request, blobs, signal), signal);
+      const digest = await this.#room.run(task, signal);
       const milliseconds = Math.round(clock.monotonic() - begun);
       logger.info({ url, digest: digestKey(digest), milliseconds }, 'downloaded an asset');
       return digest;
@@ -76,7 +98,12 @@ export class HttpOrigin implements Origin {
     return this.#agent.destroy();
   }
 
-  async #download(request: OriginRequest, blobs: BlobStore, signal: AbortSignal): Promise<Digest> {
+  /** @param store what becomes of the content once it is whole and has its checksum. */
+  async #download(
+    request: OriginRequest,
+    store: (digest: Digest, spool: SpoolFile, where: string) => Promise<Digest>,
+    signal: AbortSignal,
+  ): Promise<Digest> {
     const { url, answer } = await this.#ask(request, signal);
     const where = shown(url);
     const { directory, maximumSizeBytes, ids } = this.#options;
@@ -89,8 +116,7 @@ export class HttpOrigin implements Origin {
         await spool.append(chunk);
       }
       const digest = createDigest(request.digestFunction, checks.finish(), spool.sizeBytes);
-      if ((await blobs.findMissing([digest], signal)).length > 0) await blobs.write(digest, spool.read(), signal);
-      return digest;
+      return await store(digest, spool, where);
     } finally {
       answer.body.on('error', () => {}).destroy();
     }

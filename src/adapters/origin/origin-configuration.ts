@@ -36,6 +36,17 @@ export const originSchema = z
       .min(1)
       .default(4 * GIBIBYTE)
       .describe('The largest download in bytes; default 4 GiB. limits.maxBlobSizeBytes holds as well.'),
+    maximumUnpackedBytes: z
+      .int()
+      .min(1)
+      .default(8 * GIBIBYTE)
+      .describe('What an archive may unpack to in bytes; default 8 GiB. maximumSizeBytes holds for each file in it.'),
+    maximumEntries: z
+      .int()
+      .min(1)
+      .max(5_000_000)
+      .default(200_000)
+      .describe('Files, folders and symlinks that an archive may hold; default 200 000.'),
     timeoutSeconds: z
       .number()
       .positive()
@@ -74,7 +85,7 @@ export const originSchema = z
       .prefault(() => tmpdir())
       .describe(
         "Folder for downloads whose checksum is not known yet; default the system's for temporary files. Needs room for " +
-          'maximumConcurrent downloads; nothing stays in it.',
+          'maximumConcurrent downloads, and for the largest file in each that is unpacked; nothing stays in it.',
       ),
   })
   .prefault({});

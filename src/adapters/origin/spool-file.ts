@@ -6,6 +6,8 @@ import { readAt, writeAt } from '../../lib/file-io.ts';
 import { isDiskFull } from '../../lib/file-system-error.ts';
 
 const READ_BYTES = 1024 * 1024;
+/** Enough to tell a format by. */
+const START_BYTES = 512;
 const RETRY_DELAY_MS = 10_000;
 
 /**
@@ -46,6 +48,13 @@ export class SpoolFile implements AsyncDisposable {
       throw isDiskFull(cause) ? resourceExhausted('the disk for downloads is full', RETRY_DELAY_MS) : cause;
     }
     this.#size += chunk.byteLength;
+  }
+
+  /** Its first bytes, of which it may have fewer. */
+  async start(): Promise<Uint8Array> {
+    const chunk = Buffer.alloc(Math.min(START_BYTES, this.#size));
+    await readAt(this.#handle.fd, chunk, 0);
+    return chunk;
   }
 
   /** All of it, in chunks of at most 1 MiB that belong to the caller. */

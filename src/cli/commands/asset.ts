@@ -57,7 +57,7 @@ export function configureAsset(command: Command, context: CommandContext): void 
     .argument('<uri...>', 'where it is; tried in order')
     .option('--sri <checksum>', 'the checksum that it must have, such as sha256-<base64>')
     .option(...QUALIFIER, collectNamedValue)
-    .option('--directory', 'it is a folder')
+    .option('--directory', 'it is a folder, or a tar or tar.gz that the server unpacks into one')
     .option('--refresh', 'nothing that the server has kept: as it is now')
     .option('--timeout <seconds>', 'the server may take so long for a download', parseDuration)
     .option('--output <path>', 'bring it here, too; - for a file to the standard output')
@@ -65,6 +65,7 @@ export function configureAsset(command: Command, context: CommandContext): void 
   addExample(
     addRemoteOptions(fetch),
     'warren asset fetch https://example.com/a.tar.gz --sri sha256-uU0n...zek= --output a.tar.gz',
+    'warren asset fetch https://example.com/a.tar.gz --directory --qualifier directory=a-1.0 --output a',
     'warren asset fetch https://example.com/a.git --directory --qualifier vcs.commit=b5123b1 --output a',
   );
 
