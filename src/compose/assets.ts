@@ -63,7 +63,7 @@ export async function openAssets(
   };
 }
 
-/** Loads the HTTP client with the first download: it costs every start an eighth of a second, and many need none. */
+/** Loads what downloads with the first download: many starts need none of it. */
 class LazyOrigin implements Origin {
   readonly #options: HttpOriginOptions;
   readonly #rules: OriginRules;

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, rmdir } from 'node:fs/promises';
-import type { LookupFunction } from 'node:net';
+import { type AddressInfo, createServer, type LookupFunction } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -195,6 +196,23 @@ describe('content', () => {
     expect(failure.code).toBe(StatusCode.UNAVAILABLE);
     expect(failure).toMatchObject({ details: [{ kind: 'retry-info' }] });
     expect(failure).not.toBeInstanceOf(OriginError);
+  });
+
+  test('whose connection is closed behind it comes through whole', async () => {
+    // As much as a stream buffers: no reader has it yet when the end comes.
+    const data = Buffer.alloc(64 * 1024, 'x');
+    const closing = createServer((socket) => {
+      socket.once('data', () => {
+        socket.end(`HTTP/1.1 200 OK\r\ncontent-length: ${data.length}\r\nconnection: close\r\n\r\n${String(data)}`);
+      });
+      socket.on('error', () => {});
+    });
+    closing.listen(0, '127.0.0.1');
+    await once(closing, 'listening');
+    const uri = `http://127.0.0.1:${(closing.address() as AddressInfo).port}/`;
+    const digests = await Promise.all(Array.from({ length: 8 }, () => download(uri)));
+    expect(digests).toEqual(digests.map(() => digestOf(data)));
+    closing.close();
   });
 
   test('that falls silent is UNAVAILABLE', async () => {

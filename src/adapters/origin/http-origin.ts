@@ -1,5 +1,5 @@
+import type { IncomingMessage } from 'node:http';
 import { createGunzip, type Gunzip } from 'node:zlib';
-import { type Agent, type Dispatcher, request as httpRequest } from 'undici';
 import { createDigest, type Digest, digestKey } from '../../domain/digest.ts';
 import { StatusCode } from '../../domain/status-code.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -12,7 +12,7 @@ import { type ArchiveRequest, type Origin, OriginError, type OriginRequest } fro
 import { AddressRules } from './address-rules.ts';
 import { ArchiveUnpacker } from './archive-unpacker.ts';
 import { ContentChecks } from './content-checks.ts';
-import { createGuardedAgent, type GuardedAgentOptions } from './guarded-agent.ts';
+import { GuardedClient, type GuardedClientOptions } from './guarded-client.ts';
 import type { OriginConfiguration } from './origin-configuration.ts';
 import { failureOfConnection, failureOfStatus } from './origin-failure.ts';
 import { OriginRules } from './origin-rules.ts';
@@ -24,7 +24,7 @@ export interface HttpOriginOptions
   readonly clock: Clock;
   readonly logger: Logger;
   /** For tests: finds the addresses of a name. */
-  readonly lookup?: GuardedAgentOptions['lookup'];
+  readonly lookup?: GuardedClientOptions['lookup'];
 }
 
 /** Redirects that are followed, one after the other. */
@@ -38,7 +38,7 @@ const COMPRESSED_NAME = /\.(gz|tgz)$/i;
 export class HttpOrigin implements Origin {
   readonly #options: HttpOriginOptions;
   readonly #rules: OriginRules;
-  readonly #agent: Agent;
+  readonly #client: GuardedClient;
   readonly #room: Semaphore;
   readonly #unpacker: ArchiveUnpacker;
 
@@ -46,7 +46,7 @@ export class HttpOrigin implements Origin {
     const { schemes, allowedHosts, allowedNetworks, idleTimeoutSeconds, maximumConcurrent, lookup } = options;
     this.#options = options;
     this.#rules = new OriginRules(schemes, allowedHosts);
-    this.#agent = createGuardedAgent({
+    this.#client = new GuardedClient({
       rules: new AddressRules(allowedNetworks),
       idleTimeout: idleTimeoutSeconds * 1_000,
       ...(lookup === undefined ? {} : { lookup }),
@@ -94,8 +94,8 @@ export class HttpOrigin implements Origin {
   }
 
   /** Breaks off what is under way. No other call may follow. */
-  close(): Promise<void> {
-    return this.#agent.destroy();
+  async close(): Promise<void> {
+    this.#client.close();
   }
 
   /** @param store what becomes of the content once it is whole and has its checksum. */
@@ -118,12 +118,12 @@ export class HttpOrigin implements Origin {
       const digest = createDigest(request.digestFunction, checks.finish(), spool.sizeBytes);
       return await store(digest, spool, where);
     } finally {
-      answer.body.on('error', () => {}).destroy();
+      answer.destroy();
     }
   }
 
   /** Follows redirects until there is an answer with content. */
-  async #ask(request: OriginRequest, signal: AbortSignal): Promise<{ url: URL; answer: Dispatcher.ResponseData }> {
+  async #ask(request: OriginRequest, signal: AbortSignal): Promise<{ url: URL; answer: IncomingMessage }> {
     let url = new URL(request.uri);
     const { origin } = url;
     for (let redirects = 0; ; redirects++) {
@@ -137,13 +137,13 @@ export class HttpOrigin implements Origin {
       };
       const answer = await this.#get(url, headers, signal);
       const location = header(answer, 'location');
-      if (!REDIRECTS.has(answer.statusCode) || location === undefined) {
-        const failure = failureOfStatus(answer.statusCode, shown(url), header(answer, 'retry-after'));
+      if (!REDIRECTS.has(answer.statusCode ?? 0) || location === undefined) {
+        const failure = failureOfStatus(answer.statusCode ?? 0, shown(url), header(answer, 'retry-after'));
         if (failure === undefined) return { url, answer };
-        answer.body.on('error', () => {}).destroy();
+        answer.destroy();
         throw failure;
       }
-      answer.body.on('error', () => {}).destroy();
+      answer.destroy();
       if (redirects >= MAX_REDIRECTS) {
         throw new OriginError(StatusCode.ABORTED, `${shown(url)}: more than ${MAX_REDIRECTS} redirects`);
       }
@@ -154,9 +154,9 @@ export class HttpOrigin implements Origin {
     }
   }
 
-  async #get(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+  async #get(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<IncomingMessage> {
     try {
-      return await httpRequest(url, { dispatcher: this.#agent, headers, signal });
+      return await this.#client.get(url, headers, signal);
     } catch (cause) {
       signal.throwIfAborted();
       throw failureOfConnection(cause, shown(url));
@@ -164,13 +164,13 @@ export class HttpOrigin implements Origin {
   }
 }
 
-function header({ headers }: Dispatcher.ResponseData, name: string): string | undefined {
+function header({ headers }: IncomingMessage, name: string): string | undefined {
   const value = headers[name];
   return Array.isArray(value) ? value[0] : value;
 }
 
 /** What comes, with failures of its coming as their statuses. */
-async function* contentOf(answer: Dispatcher.ResponseData, url: URL, signal: AbortSignal): AsyncIterable<Uint8Array> {
+async function* contentOf(answer: IncomingMessage, url: URL, signal: AbortSignal): AsyncIterable<Uint8Array> {
   try {
     yield* decoded(answer, url) as AsyncIterable<Buffer>;
   } catch (cause) {
@@ -180,17 +180,17 @@ async function* contentOf(answer: Dispatcher.ResponseData, url: URL, signal: Abo
 }
 
 /** The content, unpacked where an origin packed it though we asked it not to. */
-function decoded(answer: Dispatcher.ResponseData, url: URL): Dispatcher.ResponseData['body'] | Gunzip {
+function decoded(answer: IncomingMessage, url: URL): IncomingMessage | Gunzip {
   const encoding = header(answer, 'content-encoding')?.trim().toLowerCase() ?? 'identity';
-  if (encoding === 'identity' || encoding === '') return answer.body;
+  if (encoding === 'identity' || encoding === '') return answer;
   const isGzip = encoding === 'gzip' || encoding === 'x-gzip';
-  if (isGzip && COMPRESSED_NAME.test(url.pathname)) return answer.body;
+  if (isGzip && COMPRESSED_NAME.test(url.pathname)) return answer;
   if (!isGzip) {
     throw new OriginError(StatusCode.ABORTED, `${shown(url)} is encoded as ${encoding}, though asked not to be`);
   }
   const gunzip = createGunzip();
-  answer.body.on('error', (cause) => gunzip.destroy(cause));
-  return answer.body.pipe(gunzip);
+  answer.on('error', (cause) => gunzip.destroy(cause));
+  return answer.pipe(gunzip);
 }
 
 /** A URL as it may stand in messages: without credentials, and without a query, which may hold a signature. */

@@ -1,8 +1,7 @@
-import { errors } from 'undici';
 import { StatusCode } from '../../domain/status-code.ts';
 import { resourceExhausted, StatusError, unavailable } from '../../domain/status-error.ts';
 import { OriginError } from '../../ports/origin.ts';
-import { ForbiddenAddressError } from './guarded-agent.ts';
+import { ForbiddenAddressError } from './guarded-client.ts';
 
 /** How soon to try again where the origin does not say, in milliseconds. */
 const RETRY_DELAY_MS = 1_000;
@@ -43,7 +42,8 @@ export function failureOfConnection(thrown: unknown, where: string): StatusError
   if (/CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|HOSTNAME_MISMATCH/.test(code)) {
     return new OriginError(StatusCode.ABORTED, `${where}: its certificate is not good (${code})`);
   }
-  const isMalformed = error instanceof errors.HTTPParserError || /^UND_ERR_HEADERS_OVERFLOW|^Z_/.test(code);
+  // HPE_ is of the parser of HTTP, Z_ of that of gzip.
+  const isMalformed = /^(HPE|Z)_/.test(code);
   if (isMalformed) {
     const what = error instanceof Error ? error.message : code;
     return new OriginError(StatusCode.ABORTED, `${where}: its answer is malformed: ${what}`);
