@@ -59,9 +59,9 @@ export function describeRunner(name: string, create: (folder: string) => Promise
     });
 
     it('lets a command signal its own process group, as scripts do that clean up', async () => {
-      const { outcome } = await run(['sh', '-c', 'trap "kill 0" EXIT; sleep 75 & echo done']);
+      const { outcome } = await run(['sh', '-c', 'trap "kill 0" EXIT; sleep 75.60494 & echo done']);
       expect(outcome).toEqual({ kind: 'signalled', signal: 15 });
-      expect(processes(/^sleep\0+75/)).toEqual([]);
+      expect(processes(/^sleep\0+75\.60494/)).toEqual([]);
     });
 
     it('tells what could not be started from what ended', async () => {
@@ -100,19 +100,19 @@ export function describeRunner(name: string, create: (folder: string) => Promise
     });
 
     it('leaves no process behind at the timeout, daemons included', async () => {
-      const { outcome } = await run(['sh', '-c', `(setsid sh -c 'setsid sleep 71' &) ; sleep 72`], {
+      const { outcome } = await run(['sh', '-c', `(setsid sh -c 'setsid sleep 71.60494' &) ; sleep 72.60494`], {
         timeoutMilliseconds: 300,
       });
       expect(outcome).toEqual({ kind: 'timed-out' });
-      expect(processes(/^sleep\0+7[12]/)).toEqual([]);
+      expect(processes(/^sleep\0+7[12]\.60494/)).toEqual([]);
     });
 
     it('leaves no process behind when it is aborted, even ones that ignore signals', async () => {
       const controller = new AbortController();
-      const running = run(['sh', '-c', `trap '' TERM INT HUP; sleep 73 & sleep 73`], {}, controller.signal);
+      const running = run(['sh', '-c', `trap '' TERM INT HUP; sleep 73.60494 & sleep 73.60494`], {}, controller.signal);
       clock.setTimer(200, () => controller.abort(new Error('enough')));
       await expect(running).rejects.toThrow('enough');
-      expect(processes(/^sleep\0+73/)).toEqual([]);
+      expect(processes(/^sleep\0+73\.60494/)).toEqual([]);
     });
 
     it('is not run at all when it is aborted before', async () => {
@@ -121,9 +121,9 @@ export function describeRunner(name: string, create: (folder: string) => Promise
     });
 
     it('ends with the command, whatever the command leaves running', async () => {
-      const { outcome } = await run(['sh', '-c', 'setsid sleep 74 & sleep 74 & echo done']);
+      const { outcome } = await run(['sh', '-c', 'setsid sleep 74.60494 & sleep 74.60494 & echo done']);
       expect(outcome).toEqual({ kind: 'exited', exitCode: 0 });
-      expect(processes(/^sleep\0+74/)).toEqual([]);
+      expect(processes(/^sleep\0+74\.60494/)).toEqual([]);
     });
 
     it('kills processes that go on making others', async () => {
