@@ -1,6 +1,8 @@
-import type { AssetQualifier } from '../domain/asset.ts';
+import type { AssetKind, AssetQualifier } from '../domain/asset.ts';
 import { AssetQualifiers } from '../domain/asset-qualifiers.ts';
+import type { DigestFunction } from '../domain/digest-function.ts';
 import { invalidArgument } from '../domain/status-error.ts';
+import type { Instance } from './instances.ts';
 
 const MAX_URIS = 64;
 const MAX_URI_LENGTH = 8 * 1024;
@@ -15,6 +17,17 @@ export interface AssetRequest {
 export interface CheckedAssetRequest {
   readonly uris: readonly string[];
   readonly qualifiers: AssetQualifiers;
+}
+
+/** A request of Fetch, of either kind, checked. */
+export interface AssetWish extends CheckedAssetRequest {
+  readonly instance: Instance;
+  readonly kind: AssetKind;
+  readonly digestFunction: DigestFunction;
+  /** Content from before this won't do; in milliseconds since the Unix epoch, -Infinity for any age. */
+  readonly oldest: number;
+  /** Milliseconds that a retrieval may take; undefined where the client does not say. */
+  readonly timeout: number | undefined;
 }
 
 /** @throws INVALID_ARGUMENT that names the field. BuildStream sends a call without URIs to see whether it is served. */

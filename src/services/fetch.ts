@@ -1,5 +1,5 @@
 import type { Asset, AssetIdentity, AssetKind } from '../domain/asset.ts';
-import { type DigestFunction, SHA256 } from '../domain/digest-function.ts';
+import { SHA256 } from '../domain/digest-function.ts';
 import { StatusCode } from '../domain/status-code.ts';
 import { invalidArgument, StatusError, unavailable } from '../domain/status-error.ts';
 import type { CallContext } from '../ports/call-context.ts';
@@ -13,9 +13,9 @@ import type { Status } from '../proto/google/rpc/status.ts';
 import { digestFunctionFromWire, digestFunctionToWire, digestToWire } from '../wire/digest.ts';
 import { OK_STATUS, statusToWire } from '../wire/status.ts';
 import { durationToMilliseconds, timestampFromMilliseconds, timestampToMilliseconds } from '../wire/time.ts';
-import { type CheckedAssetRequest, checkAssetRequest } from './asset-request.ts';
+import { type AssetWish, checkAssetRequest } from './asset-request.ts';
 import type { Assets } from './assets.ts';
-import type { Instance, Instances } from './instances.ts';
+import type { Instances } from './instances.ts';
 import type { OriginFetcher } from './origin-fetcher.ts';
 
 /** How soon to try again where a folder did not stay whole, in milliseconds. */
@@ -35,17 +35,6 @@ export interface FetchOptions {
   /** Undefined where only what was pushed is known. */
   readonly origins: OriginFetcher | undefined;
   readonly observer?: FetchObserver | undefined;
-}
-
-/** A request of either kind, checked. */
-export interface AssetWish extends CheckedAssetRequest {
-  readonly instance: Instance;
-  readonly kind: AssetKind;
-  readonly digestFunction: DigestFunction;
-  /** Content from before this won't do; in milliseconds since the Unix epoch, -Infinity for any age. */
-  readonly oldest: number;
-  /** Milliseconds that a retrieval may take; undefined where the client does not say. */
-  readonly timeout: number | undefined;
 }
 
 /** What came of a request. */

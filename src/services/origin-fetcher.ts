@@ -3,7 +3,7 @@ import { StatusCode } from '../domain/status-code.ts';
 import { StatusError } from '../domain/status-error.ts';
 import type { Clock } from '../lib/clock.ts';
 import { type Origin, OriginError } from '../ports/origin.ts';
-import type { AssetWish } from './fetch.ts';
+import type { AssetWish } from './asset-request.ts';
 import type { SharedDownloads } from './shared-downloads.ts';
 
 export interface OriginFetcherOptions {

@@ -1,22 +1,9 @@
 import { expect, test } from 'vitest';
+import { workMessage } from '../../../../test/support/rabbitmq-farm.ts';
 import { createRequirement } from '../../../domain/platform.ts';
-import type { WorkMessage } from '../../../domain/work.ts';
 import { workHeaders } from './work-headers.ts';
 
-const WORK: WorkMessage = {
-  jobId: 'ab-00000000-0000-4000-8000-000000000001',
-  attempt: 2,
-  instanceName: 'main',
-  requirement: createRequirement([{ name: 'OSFamily', value: 'linux' }]),
-  priority: 0,
-  queuedAt: 1_000,
-  offeredAt: 1_000,
-  actionDigest: { digestFunction: 1, hash: 'ab'.repeat(32), sizeBytes: 3 },
-  tool: 'bazel',
-  target: '//a:b',
-  mnemonic: 'CppCompile',
-  invocation: 'i',
-};
+const WORK = workMessage('main', 'ab-00000000-0000-4000-8000-000000000001', { OSFamily: 'linux' }, { attempt: 2 });
 
 test('tell what the body does', () => {
   expect(workHeaders(WORK)).toEqual({

@@ -1,6 +1,6 @@
 import type { ConnectionOptions } from 'node:tls';
 import { Redis } from 'ioredis';
-import type { RedisAddress } from './redis-connection.ts';
+import type { RedisAddress } from './redis-address.ts';
 
 export interface FailOverWatchOptions {
   readonly sentinels: readonly RedisAddress[];

@@ -2,7 +2,8 @@ import type { ConnectionOptions } from 'node:tls';
 import { z } from 'zod';
 import { readTlsFiles } from '../../../lib/tls-files.ts';
 import { checkClientTls, clientTlsShape, serverNameSchema } from '../../client-tls-schema.ts';
-import type { RedisAddress, RedisConnectionOptions } from './redis-connection.ts';
+import type { RedisAddress } from './redis-address.ts';
+import type { RedisConnectionOptions } from './redis-connection.ts';
 
 const ADDRESS = /^(?:\[([0-9A-Fa-f:.]+)\]|([^\s:[\]]+))(?::([0-9]{1,5}))?$/;
 const DEFAULT_PORT = 6379;

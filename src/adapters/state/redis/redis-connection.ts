@@ -8,15 +8,10 @@ import type { Random } from '../../../lib/ids.ts';
 import type { Service } from '../../../lib/lifecycle.ts';
 import type { Logger } from '../../../lib/log.ts';
 import { FailOverWatch } from './fail-over-watch.ts';
+import type { RedisAddress } from './redis-address.ts';
 import { RETRY_DELAY, statusOfRedisError } from './redis-error.ts';
 import { loadScripts, type Script, type ScriptName } from './scripts.ts';
 import { checkServer, type RedisPurpose } from './server-check.ts';
-
-/** Where Redis is. */
-export interface RedisAddress {
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface RedisConnectionOptions {
   /**

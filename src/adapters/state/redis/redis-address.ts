@@ -1,0 +1,5 @@
+/** Where Redis is. */
+export interface RedisAddress {
+  readonly host: string;
+  readonly port: number;
+}
