@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
@@ -241,7 +241,7 @@ test('a replica that is killed in the middle of a download leaves nothing behind
     response.write(Buffer.alloc(1 << 20));
   });
   const call = failure(fetchBlob(second, { uris: [uri] }));
-  await expect.poll(() => requestsFor('/endless')).toBe(1);
+  await expect.poll(() => openFilesIn(join(folder, 'downloads'), replicas[1]?.pid ?? 0)).toHaveLength(1);
   await replicas[1]?.kill();
   expect((await call).code).toBe('UNAVAILABLE');
   expect(await readdir(join(folder, 'downloads'))).toEqual([]);
@@ -251,4 +251,13 @@ test('a replica that is killed in the middle of a download leaves nothing behind
 async function peakMemory(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
+}
+
+/** What a process holds open in a folder, by the names that Linux shows for it, those of removed files included. */
+async function openFilesIn(directory: string, pid: number): Promise<string[]> {
+  const folder = `/proc/${pid}/fd`;
+  const names = await readdir(folder);
+  // A descriptor that was closed meanwhile has none.
+  const targets = await Promise.all(names.map((name) => readlink(join(folder, name)).catch(() => '')));
+  return targets.filter((target) => target.startsWith(`${directory}/`) && target.endsWith('(deleted)'));
 }

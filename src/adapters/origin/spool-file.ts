@@ -3,12 +3,16 @@ import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { resourceExhausted } from '../../domain/status-error.ts';
 import { readAt, writeAt } from '../../lib/file-io.ts';
-import { isDiskFull } from '../../lib/file-system-error.ts';
+import { errorCode, isDiskFull } from '../../lib/file-system-error.ts';
 
 const READ_BYTES = 1024 * 1024;
 /** Enough to tell a format by. */
 const START_BYTES = 512;
 const RETRY_DELAY_MS = 10_000;
+/** Linux's, which node has no name for; it includes O_DIRECTORY, whose bit differs between processors. */
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
+/** How file systems without nameless files, and kernels that take the flag for O_DIRECTORY, refuse it. */
+const UNSUPPORTED = ['EOPNOTSUPP', 'ENOTSUP', 'EISDIR', 'EINVAL'];
 
 /**
  * A file without a name: what comes in before anyone knows whether it is what it should be. Nothing is left of it when
@@ -25,15 +29,7 @@ export class SpoolFile implements AsyncDisposable {
   /** @param name one that no other file has. @throws the system's error. */
   static async create(directory: string, name: string): Promise<SpoolFile> {
     await mkdir(directory, { recursive: true });
-    const path = join(directory, `warren-download-${name}`);
-    const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
-    try {
-      await rm(path);
-      return new SpoolFile(handle);
-    } catch (cause) {
-      await handle.close();
-      throw cause;
-    }
+    return new SpoolFile((await openNameless(directory)) ?? (await openAndRemove(directory, name)));
   }
 
   get sizeBytes(): number {
@@ -70,5 +66,31 @@ export class SpoolFile implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#handle.close();
+  }
+}
+
+/**
+ * Opens a file that never has a name, so that no moment of a kill leaves one.
+ *
+ * @returns undefined on a file system that has none such, which NFS and old overlays have not.
+ */
+async function openNameless(directory: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(directory, O_TMPFILE | constants.O_RDWR | constants.O_EXCL, 0o600);
+  } catch (cause) {
+    if (UNSUPPORTED.includes(errorCode(cause) ?? '')) return undefined;
+    throw cause;
+  }
+}
+
+async function openAndRemove(directory: string, name: string): Promise<FileHandle> {
+  const path = join(directory, `warren-download-${name}`);
+  const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
+  try {
+    await rm(path);
+    return handle;
+  } catch (cause) {
+    await handle.close();
+    throw cause;
   }
 }
