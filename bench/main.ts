@@ -4,7 +4,7 @@ import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { batches } from './scenarios/batches.ts';
-import { bazel, bazelUsual } from './scenarios/bazel.ts';
+import { bazel, bazelLight } from './scenarios/bazel.ts';
 import { byteStream, memory } from './scenarios/byte-stream.ts';
 import { execute } from './scenarios/execute.ts';
 import { findMissingBlobs } from './scenarios/find-missing-blobs.ts';
@@ -31,7 +31,7 @@ const SCENARIOS: readonly Scenario[] = [
   replicas,
   scale,
   bazel,
-  bazelUsual,
+  bazelLight,
 ];
 
 const HELP = `./dev bench [SCENARIO ...] [--rounds N] [--quick] [--json FILE] [--profile FOLDER]

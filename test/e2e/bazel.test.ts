@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ListOperationsRequest, OperationsService } from '../../src/proto/google/longrunning/operations.ts';
 import { Bazel, type BazelResult } from '../support/bazel/bazel.ts';
 import { writeWorkspace } from '../support/bazel/workspace.ts';
+import { cleanClone } from '../support/clean-clone.ts';
 import { folderContents } from '../support/folder-contents.ts';
 import { processesWithArgument } from '../support/process-table.ts';
 import { type RunningGrid, startUp } from '../support/program.ts';
@@ -19,6 +20,9 @@ const GONE_WITHIN_MS = 10_000;
 
 let workspace: string;
 let dataDirectory: string;
+let clone: string;
+/** `./warren` of a clean clone: what a newcomer starts. */
+let launcher: string;
 let bazel: Bazel;
 let grid: RunningGrid;
 let cold: BazelResult;
@@ -42,9 +46,11 @@ const outputs = () => folderContents(join(workspace, 'bazel-bin'));
 beforeAll(async () => {
   workspace = await temporaryFolder('workspace');
   dataDirectory = await temporaryFolder('data');
+  clone = await temporaryFolder('clone');
+  launcher = await cleanClone(join(clone, 'warren'));
   await writeWorkspace(workspace, { sleepSeconds: SLEEP_SECONDS });
   bazel = await Bazel.create(workspace);
-  grid = await startUp({ dataDirectory });
+  grid = await startUp({ launcher, dataDirectory });
   await succeeds('build', '--spawn_strategy=local', '--jobs=2', '--noshow_progress', '//...');
   local = await outputs();
   await succeeds('clean');
@@ -57,6 +63,7 @@ afterAll(async () => {
   await grid?.ended;
   await removeFolder(workspace);
   await removeFolder(dataDirectory);
+  await removeFolder(clone);
 });
 
 /** Runs Bazel and expects the build to succeed. */
@@ -174,7 +181,7 @@ describe('a grid that loses blobs behind the back of Bazel', () => {
     grid.kill('SIGINT');
     await grid.ended;
     for (const folder of folders) await rm(join(dataDirectory, folder), { recursive: true });
-    grid = await startUp({ dataDirectory, port: grid.port });
+    grid = await startUp({ launcher, dataDirectory, port: grid.port });
   }
 
   it('keeps its cache through a restart', async () => {

@@ -42,7 +42,7 @@ std::map<std::string, int> count(const std::vector<std::string>& words);
 long total(const std::vector<long>& values);
 }  // namespace ${name}
 `,
-    [`libs/${name}/counting.cc`]: countingSource(name, weight),
+    [`libs/${name}/counting.cc`]: countingSource(name, index, weight),
     [`libs/${name}/totals.cc`]: `#include <functional>
 #include <numeric>
 
