@@ -30,7 +30,6 @@ export function describeRunner(name: string, create: (folder: string) => Promise
           workingDirectory: '',
           arguments: args,
           environment: new Map([['PATH', '/usr/bin:/bin']]),
-          scratchFolder: join(folder, 'scratch'),
           stdoutFile: join(folder, 'scratch', 'stdout'),
           stderrFile: join(folder, 'scratch', 'stderr'),
           timeoutMilliseconds: 15_000,

@@ -8,9 +8,7 @@ export interface RunRequest {
   readonly arguments: readonly string[];
   /** The whole environment: the process inherits nothing. */
   readonly environment: ReadonlyMap<string, string>;
-  /** Existing folder, outside of the input root, for the runner's own files of this run. */
-  readonly scratchFolder: string;
-  /** Absolute path of the file that takes standard output. It is made by the runner. */
+  /** Absolute path of the file that takes standard output, outside of the input root: an empty one, or one to be made. */
   readonly stdoutFile: string;
   readonly stderrFile: string;
   /** Milliseconds after which the process tree is killed. */

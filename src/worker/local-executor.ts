@@ -166,7 +166,6 @@ export class LocalExecutor {
         workingDirectory: relative(folder.inputRoot, workingDirectory),
         arguments: run.command.arguments,
         environment: new Map(run.command.environmentVariables.map(({ name, value }) => [name, value])),
-        scratchFolder: folder.scratch,
         stdoutFile: stdoutFile(folder),
         stderrFile: stderrFile(folder),
         timeoutMilliseconds: run.timeoutMilliseconds,

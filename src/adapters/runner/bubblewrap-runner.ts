@@ -46,7 +46,6 @@ export class BubblewrapRunner implements Runner {
   }
 
   run(request: RunRequest, signal: AbortSignal): Promise<RunReport> {
-    const infoFile = join(request.scratchFolder, 'info');
     const run: SupervisedRun = {
       commandLine: [
         this.#before,
@@ -57,19 +56,20 @@ export class BubblewrapRunner implements Runner {
       ].flat(),
       cwd: undefined,
       host: false,
-      infoFile,
-      kill(firstProcess: number, attempt: number) {
+      wantsInfo: true,
+      kill({ pid, infoFile }, attempt) {
         // The namespace's first process is killed rather than bubblewrap: bubblewrap then ends only once the kernel
         // has ended every process in it.
         const inner = attempt < PATIENCE ? innerProcess(infoFile) : undefined;
-        return { signal: 'SIGKILL', target: inner ?? firstProcess };
+        return { signal: 'SIGKILL', target: inner ?? pid };
       },
     };
     return runSupervised(request, run, this.#ports, signal);
   }
 }
 
-function innerProcess(infoFile: string): number | undefined {
+function innerProcess(infoFile: string | undefined): number | undefined {
+  if (infoFile === undefined) return undefined;
   try {
     const info: unknown = JSON.parse(readFileSync(infoFile, 'utf8'));
     const child = (info as { 'child-pid'?: unknown })['child-pid'];

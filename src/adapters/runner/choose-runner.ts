@@ -7,7 +7,7 @@ import type { Runner } from '../../ports/runner.ts';
 import { BubblewrapRunner } from './bubblewrap-runner.ts';
 import { HostRunner } from './host-runner.ts';
 import { Launcher } from './launcher.ts';
-import { supervisorKnows } from './supervisor.ts';
+import { knowsSystemCalls } from './system-calls.ts';
 
 /** `auto` takes bubblewrap where it works and the host otherwise. */
 export type SandboxChoice = 'auto' | 'bubblewrap' | 'none';
@@ -43,7 +43,7 @@ export async function chooseRunner(
 ): Promise<ChosenRunner> {
   const { architecture, hiddenFolders, sandbox } = options;
   const perl = findProgram('perl', options.path);
-  if (perl === undefined || !supervisorKnows(architecture)) {
+  if (perl === undefined || !knowsSystemCalls(architecture)) {
     const lacks = perl === undefined ? 'has no Perl in PATH (Debian: perl-base)' : `has a ${architecture} processor`;
     throw precondition(`the worker can't watch over actions: this machine ${lacks}`);
   }
@@ -52,7 +52,7 @@ export async function chooseRunner(
     // Not left to the trial: a sandbox that fails over it would mean none at all, with everything to be seen.
     throw precondition(`hiddenFolders: ${folder} is no folder; name the one that it lies in`);
   }
-  const ports = { launcher: new Launcher(perl), clock, architecture };
+  const ports = { launcher: new Launcher(perl, architecture), clock, architecture };
   const host = new HostRunner(ports, perl);
   if (sandbox === 'none') return { runner: host, reason: 'no sandbox, as asked: actions run plainly on the host' };
   const bubblewrap = findProgram('bwrap', options.path);
@@ -71,16 +71,14 @@ async function probe(runner: Runner, workFolder: string, signal: AbortSignal): P
   const folder = mkdtempSync(join(workFolder, 'probe-'));
   try {
     mkdirSync(join(folder, 'root'));
-    mkdirSync(join(folder, 'scratch'));
     const { outcome } = await runner.run(
       {
         inputRoot: join(folder, 'root'),
         workingDirectory: '',
         arguments: ['true'],
         environment: new Map(),
-        scratchFolder: join(folder, 'scratch'),
-        stdoutFile: join(folder, 'scratch', 'stdout'),
-        stderrFile: join(folder, 'scratch', 'stderr'),
+        stdoutFile: join(folder, 'stdout'),
+        stderrFile: join(folder, 'stderr'),
         timeoutMilliseconds: 10_000,
         maxLogBytes: 65_536,
         network: false,

@@ -27,11 +27,9 @@ export class HostRunner implements Runner {
       commandLine: supervisorCommandLine(this.#perl),
       cwd: join(request.inputRoot, request.workingDirectory),
       host: true,
-      infoFile: undefined,
-      kill(firstProcess: number, attempt: number) {
-        return attempt < PATIENCE
-          ? { signal: 'SIGTERM', target: firstProcess }
-          : { signal: 'SIGKILL', target: -firstProcess };
+      wantsInfo: false,
+      kill({ pid }, attempt) {
+        return attempt < PATIENCE ? { signal: 'SIGTERM', target: pid } : { signal: 'SIGKILL', target: -pid };
       },
     };
     return runSupervised(request, run, this.#ports, signal);

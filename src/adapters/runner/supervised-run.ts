@@ -1,5 +1,4 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, statSync } from 'node:fs';
 import { StatusCode } from '../../domain/status-code.ts';
 import { StatusError } from '../../domain/status-error.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
@@ -14,14 +13,14 @@ export interface SupervisedRun {
   readonly cwd: string | undefined;
   /** Whether processes outlive the supervisor, so that it must kill them itself. */
   readonly host: boolean;
-  /** A file to open as descriptor 4, or undefined. */
-  readonly infoFile: string | undefined;
+  /** Whether the first process gets a file as descriptor 4, to tell something in. */
+  readonly wantsInfo: boolean;
   /**
    * How the tree is killed; asked again every 50 ms until the first process has ended.
    *
    * @param attempt 0 at first.
    */
-  kill(firstProcess: number, attempt: number): { readonly signal: 'SIGKILL' | 'SIGTERM'; readonly target: number };
+  kill(first: LaunchedProcess, attempt: number): { readonly signal: 'SIGKILL' | 'SIGTERM'; readonly target: number };
 }
 
 /** What runs of every kind stand on. */
@@ -55,12 +54,11 @@ export async function runSupervised(
 ): Promise<RunReport> {
   signal.throwIfAborted();
   const { stdoutFile, stderrFile } = request;
-  const orderFile = join(request.scratchFolder, 'order');
   const started = clock.monotonic();
   try {
-    writeFileSync(orderFile, encodeOrder(request, architecture, run.host), { flag: 'wx', mode: 0o600 });
-    const { commandLine, cwd, infoFile } = run;
-    const first = await launcher.launch({ commandLine, cwd, stdoutFile, stderrFile, orderFile, infoFile });
+    const order = encodeOrder(request, architecture, run.host);
+    const { commandLine, cwd, wantsInfo } = run;
+    const first = await launcher.launch({ commandLine, cwd, stdoutFile, stderrFile, order, wantsInfo });
     const watch = new Watch(request, run, first, clock, signal);
     const end = await first.ended.finally(() => watch.stop());
     const durationMilliseconds = clock.monotonic() - started;
@@ -68,7 +66,7 @@ export async function runSupervised(
     if (watch.killedAs !== undefined) {
       return { outcome: { kind: watch.killedAs }, durationMilliseconds, resourceUsage: undefined };
     }
-    const report = decodeReport(readFileSync(orderFile, 'utf8'), request.arguments[0] ?? '');
+    const report = decodeReport(end.report, request.arguments[0] ?? '');
     if (report === undefined) throw supervisorLost(request, end);
     const outcome = logsTooLarge(request) ? { kind: 'log-too-large' as const } : report.outcome;
     return { outcome, durationMilliseconds, resourceUsage: report.resourceUsage };
@@ -127,7 +125,7 @@ class Watch {
   }
 
   #killAgain(attempt: number): void {
-    const { signal, target } = this.#run.kill(this.#first.pid, attempt);
+    const { signal, target } = this.#run.kill(this.#first, attempt);
     this.#first.kill(signal, target);
     this.#later(KILL_INTERVAL_MILLISECONDS, () => this.#killAgain(attempt + 1));
   }

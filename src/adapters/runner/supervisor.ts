@@ -1,6 +1,7 @@
 import { StatusCode } from '../../domain/status-code.ts';
 import { StatusError } from '../../domain/status-error.ts';
 import type { ResourceUsage, RunOutcome, RunRequest } from '../../ports/runner.ts';
+import { systemCallsOf } from './system-calls.ts';
 
 /**
  * The process that starts the action's process, waits for it and sees that nothing of it stays: a short Perl program.
@@ -122,13 +123,6 @@ else { report($ended & 127 ? 'signalled ' . ($ended & 127) : 'exited ' . ($ended
 exit 0;
 `;
 
-/** Numbers of wait4 and prctl in Linux. */
-const SYSTEM_CALLS: Readonly<Record<string, readonly [wait4: number, prctl: number]>> = {
-  x64: [61, 157],
-  arm64: [260, 167],
-  riscv64: [260, 167],
-};
-
 const NO_SUCH_FILE = 2;
 const NOT_A_DIRECTORY = 20;
 
@@ -137,14 +131,9 @@ export function supervisorCommandLine(perl: string): string[] {
   return [perl, '-e', PROGRAM];
 }
 
-/** Whether the supervisor knows this processor's system calls. */
-export function supervisorKnows(architecture: string): boolean {
-  return SYSTEM_CALLS[architecture] !== undefined;
-}
-
 /** What the supervisor reads: its order for one run. @param host whether it runs outside of any process namespace. */
 export function encodeOrder(request: RunRequest, architecture: string, host: boolean): Buffer {
-  const [wait4, prctl] = SYSTEM_CALLS[architecture] as readonly [number, number];
+  const { wait4, prctl } = systemCallsOf(architecture);
   const fields: string[] = [String(wait4), String(prctl), host ? '1' : '', String(request.arguments.length)];
   fields.push(...request.arguments);
   for (const [name, value] of request.environment) fields.push(name, value);
