@@ -1,5 +1,4 @@
-import { chmodSync, copyFileSync, lutimesSync, mkdirSync, symlinkSync, utimesSync } from 'node:fs';
-import { rmdir } from 'node:fs/promises';
+import { chmodSync, copyFileSync, lutimesSync, symlinkSync, utimesSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Digest, digestKey, missingBlobSubject } from '../domain/digest.ts';
 import type { Directory, FileNode, NodeProperties, Tree } from '../domain/merkle-tree.ts';
@@ -106,15 +105,15 @@ export class InputStager {
       }
       for (const { name, digest } of directory.directories) {
         const child = `${path}/${name}`;
-        if (!standing.delete(child)) mkdirSync(child);
+        if (!standing.delete(child)) folder.directories.make(child);
         await enter(tree.directories.get(digestKey(digest)) as Directory, child);
       }
       await pause(directory.symlinks.length + directory.directories.length);
       applyProperties(path, directory.nodeProperties, 0o700);
     };
     await enter(tree.root, folder.inputRoot);
-    // The deepest first; not in the event loop, since a directory that goes waits for the file system's journal.
-    for (const path of [...standing].sort().reverse()) await rmdir(path);
+    // The deepest first.
+    for (const path of [...standing].sort().reverse()) await folder.directories.park(path);
   }
 
   #layFile(

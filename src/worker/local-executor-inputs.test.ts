@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { InputFile, InputSymlink, store } from '../../test/support/action-builder.ts';
@@ -138,7 +138,48 @@ describe.each(SANDBOXES)('inputs of LocalExecutor with sandbox %s', (sandbox) =>
       encoding: 'utf8',
     });
     expect(new Set(standing)).toEqual(new Set(['changed', 'changed/inner', 'fresh', 'same', 'same/deep', 'secret']));
-    expect(readdirSync(join(fixture.folder, 'work', kept ?? '', 'scratch'))).toEqual([]);
+    expect(readdirSync(join(fixture.folder, 'work', kept ?? '', 'scratch')).sort()).toEqual(['stderr', 'stdout']);
+  });
+
+  it('puts directories by that an action has no use for, and takes them for those of the next', async () => {
+    const inode = (path: string) => statSync(join(fixture.folder, 'work', kept ?? '', path)).ino;
+    await fixture.execute(shell('true', { inputs: { a: { b: { file: 'x' } }, same: { file: 'x' } } }));
+    await fixture.executor.settled();
+    const [kept] = fixture.workFolders();
+    const before = new Set([inode('root/a'), inode('root/a/b')]);
+    await fixture.execute(shell('true', { inputs: { same: { file: 'x' } } }));
+    await fixture.executor.settled();
+    expect(fixture.spareDirectories()).toHaveLength(2);
+    const list = 'find . ! -name . -printf "%p %m %y\\n" | LC_ALL=C sort';
+    const inputs = { other: { file: 'y' }, same: {} };
+    const { result } = await fixture.execute(shell(list, { inputs, command: { outputPaths: ['out/file'] } }));
+    expect(result.stdoutRaw.toString()).toBe('./other 755 d\n./other/file 444 f\n./out 755 d\n./same 755 d\n');
+    await fixture.executor.settled();
+    expect(fixture.spareDirectories()).toEqual([]);
+    expect(new Set([inode('root/other'), inode('root/out')])).toEqual(before);
+  });
+
+  it('keeps the files for what is printed while nothing is, and shows no action what another has printed', async () => {
+    const inode = (name: string) => statSync(join(fixture.folder, 'work', kept ?? '', 'scratch', name)).ino;
+    await fixture.execute(shell('true'));
+    await fixture.executor.settled();
+    const [kept] = fixture.workFolders();
+    const before = ['stdout', 'stderr'].map(inode);
+    const quiet = await fixture.execute(shell('echo printed >&2; chmod 666 /dev/stdout'));
+    expect(quiet.result.stderrRaw.toString()).toBe('printed\n');
+    await fixture.executor.settled();
+    expect(fixture.workFolders()).toEqual([kept]);
+    expect(
+      ['stdout', 'stderr'].map(
+        (name) => statSync(join(fixture.folder, 'work', kept ?? '', 'scratch', name)).mode & 0o777,
+      ),
+    ).toEqual([0o600, 0o600]);
+    const after = ['stdout', 'stderr'].map(inode);
+    const next = await fixture.execute(shell('true'));
+    expect([next.result.stdoutRaw.length, next.result.stderrRaw.length]).toEqual([0, 0]);
+    await fixture.executor.settled();
+    expect(['stdout', 'stderr'].map(inode)).toEqual(after);
+    expect(before).toHaveLength(2);
   });
 
   it('gives no directory on that has a mode of its own', async () => {

@@ -138,7 +138,7 @@ export class LocalExecutor {
       run.progress.mark('inputFetchStartTimestamp');
       staged = await this.#stager.stage(run.inputRootDigest, folder, copies, signal);
       const workingDirectory = findWorkingDirectory(folder.inputRoot, run.command.workingDirectory);
-      makeOutputParents(folder.inputRoot, workingDirectory, run.requested);
+      makeOutputParents(folder.inputRoot, workingDirectory, run.requested, (path) => folder.directories.make(path));
       sealed = await this.#folders.seal(folder);
       run.progress.mark('inputFetchCompletedTimestamp');
       const report = await this.#slots.run(() => this.#run(run, folder, workingDirectory, signal), signal);
@@ -152,8 +152,8 @@ export class LocalExecutor {
   #follow(names: ActionStreamNames | undefined, folder: WorkFolder): LiveLog | undefined {
     if (names === undefined) return undefined;
     return this.#liveLogs?.follow([
-      { name: names.stdout, file: stdoutFile(folder) },
-      { name: names.stderr, file: stderrFile(folder) },
+      { name: names.stdout, file: folder.stdoutFile },
+      { name: names.stderr, file: folder.stderrFile },
     ]);
   }
 
@@ -166,8 +166,8 @@ export class LocalExecutor {
         workingDirectory: relative(folder.inputRoot, workingDirectory),
         arguments: run.command.arguments,
         environment: new Map(run.command.environmentVariables.map(({ name, value }) => [name, value])),
-        stdoutFile: stdoutFile(folder),
-        stderrFile: stderrFile(folder),
+        stdoutFile: folder.stdoutFile,
+        stderrFile: folder.stderrFile,
         timeoutMilliseconds: run.timeoutMilliseconds,
         maxLogBytes: this.#limits.maxLogBytes,
         network: this.#networkOf(run),
@@ -190,7 +190,7 @@ export class LocalExecutor {
     this.#checkRoom(outcome);
     const { progress, requested, inputRootDigest } = run;
     const { digestFunction } = inputRootDigest;
-    if (outcome.kind === 'not-started') appendFileSync(stderrFile(folder), `${outcome.message}\n`);
+    if (outcome.kind === 'not-started') appendFileSync(folder.stderrFile, `${outcome.message}\n`);
     progress.setDuration(report.durationMilliseconds);
     const signalNumber = outcome.kind === 'signalled' ? outcome.signal : undefined;
     if (report.resourceUsage !== undefined || signalNumber !== undefined) {
@@ -216,8 +216,8 @@ export class LocalExecutor {
     const result = emptyActionResult();
     addOutputs(result, collected.outputs, requested.style);
     result.exitCode = exitCodeOf(outcome);
-    const stdout = await readPrinted(stdoutFile(folder), this.#limits, digestFunction, blobs);
-    const stderr = await readPrinted(stderrFile(folder), this.#limits, digestFunction, blobs);
+    const stdout = await readPrinted(folder.stdoutFile, this.#limits, digestFunction, blobs);
+    const stderr = await readPrinted(folder.stderrFile, this.#limits, digestFunction, blobs);
     if ('raw' in stdout) result.stdoutRaw = stdout.raw;
     else result.stdoutDigest = digestToWire(stdout.digest);
     if ('raw' in stderr) result.stderrRaw = stderr.raw;
@@ -279,7 +279,7 @@ export class LocalExecutor {
   #cleanUp(folder: WorkFolder, staged: StagedInputs | undefined, sealed: number | undefined): void {
     const untouched = this.#folders.untouched(folder, staged?.plainDirectories === true ? sealed : undefined);
     if (staged !== undefined) this.#stager.dispose(staged);
-    const cleanup = this.#folders.release(folder, untouched).finally(() => this.#cleanups.delete(cleanup));
+    const cleanup = this.#folders.release(folder, untouched, sealed).finally(() => this.#cleanups.delete(cleanup));
     this.#cleanups.add(cleanup);
   }
 }
@@ -293,12 +293,4 @@ interface Execution {
   readonly progress: ExecutionProgress;
   /** Where what it prints is written while it runs. */
   readonly logStreams: ActionStreamNames | undefined;
-}
-
-function stdoutFile(folder: WorkFolder): string {
-  return `${folder.scratch}/stdout`;
-}
-
-function stderrFile(folder: WorkFolder): string {
-  return `${folder.scratch}/stderr`;
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -22,12 +22,17 @@ describe('paths of a command that are longer than a path may be', () => {
     [
       'command.output_paths',
       () =>
-        makeOutputParents(folder, folder, {
-          style: 'paths',
-          paths: [{ path: `${LONG_PATH}/out`, kind: 'any' }],
-          mtime: false,
-          unixMode: false,
-        }),
+        makeOutputParents(
+          folder,
+          folder,
+          {
+            style: 'paths',
+            paths: [{ path: `${LONG_PATH}/out`, kind: 'any' }],
+            mtime: false,
+            unixMode: false,
+          },
+          mkdirSync,
+        ),
     ],
     ['command.working_directory', () => findWorkingDirectory(folder, LONG_PATH)],
   ])('are refused, naming %s', (field, act) => {

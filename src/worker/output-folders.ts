@@ -1,4 +1,4 @@
-import { lstatSync, mkdirSync, realpathSync, statSync } from 'node:fs';
+import { lstatSync, realpathSync, statSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { invalidArgument } from '../domain/status-error.ts';
 import type { RequestedOutputs } from './command-checks.ts';
@@ -32,16 +32,22 @@ export function findWorkingDirectory(inputRoot: string, workingDirectory: string
 /**
  * Makes the directories that lead up to outputs, as Command.output_paths asks.
  *
+ * @param make makes one directory.
  * @throws INVALID_ARGUMENT when a path is too long, leads through a file, or through a symlink out of the input root.
  */
-export function makeOutputParents(inputRoot: string, workingDirectory: string, outputs: RequestedOutputs): void {
+export function makeOutputParents(
+  inputRoot: string,
+  workingDirectory: string,
+  outputs: RequestedOutputs,
+  make: (path: string) => void,
+): void {
   const made = new Set<string>();
   for (const { path } of outputs.paths) {
     const parent = posix.dirname(path);
     if (path === '' || parent === '.' || made.has(parent)) continue;
     made.add(parent);
     try {
-      makeFolders(inputRoot, workingDirectory, parent, path);
+      makeFolders(inputRoot, workingDirectory, parent, path, make);
     } catch (thrown) {
       if (systemCode(thrown) === 'ENAMETOOLONG') throw invalidArgument('command.output_paths', 'a path is too long');
       throw diskFailure(thrown, 'Failed to make the folder of an output');
@@ -49,13 +55,19 @@ export function makeOutputParents(inputRoot: string, workingDirectory: string, o
   }
 }
 
-function makeFolders(inputRoot: string, workingDirectory: string, parent: string, output: string): void {
+function makeFolders(
+  inputRoot: string,
+  workingDirectory: string,
+  parent: string,
+  output: string,
+  make: (path: string) => void,
+): void {
   let at = workingDirectory;
   for (const segment of parent.split('/')) {
     at = join(at, segment);
     const stats = lstatSync(at, { throwIfNoEntry: false });
     if (stats === undefined) {
-      mkdirSync(at);
+      make(at);
     } else if (stats.isSymbolicLink()) {
       at = followInside(inputRoot, at, output);
     } else if (!stats.isDirectory()) {

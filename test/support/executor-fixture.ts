@@ -117,8 +117,13 @@ export class ExecutorFixture {
   }
 
   /** Names of the folders that actions have, and of the one that is kept for the next. */
+  /** Empty directories that wait for an execution. */
+  spareDirectories(): string[] {
+    return readdirSync(join(this.folder, 'work/directories'));
+  }
+
   workFolders(): string[] {
-    return readdirSync(join(this.folder, 'work'));
+    return readdirSync(join(this.folder, 'work')).filter((name) => name !== 'directories');
   }
 }
 
