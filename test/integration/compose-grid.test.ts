@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parseYaml } from '../../src/config/load-configuration.ts';
 import {
   CapabilitiesService,
   GetCapabilitiesRequest,
@@ -12,11 +13,51 @@ import { runConformance } from '../support/conformance-run.ts';
 import { freshBlob, Tenant } from '../support/tenant.ts';
 import { WireClient } from '../support/wire-client.ts';
 
-const COMPOSE_FILE = join(import.meta.dirname, '../../docker-compose.yml');
+const ROOT = join(import.meta.dirname, '../..');
 
-test('docker-compose takes docker-compose.yml', async () => {
-  const { stdout } = await promisify(execFile)('docker-compose', ['-f', COMPOSE_FILE, 'config', '--services']);
-  expect(stdout.split('\n')).toContain('load-balancer');
+interface DeclaredService {
+  readonly build?: unknown;
+  readonly image: string;
+  readonly networks?: Readonly<Record<string, unknown>> | readonly string[];
+}
+
+/** What docker-compose makes of these files together. */
+async function dockerCompose(...files: readonly string[]): Promise<ReadonlyArray<DeclaredService & { name: string }>> {
+  const flags = files.flatMap((file) => ['-f', join(ROOT, file)]);
+  const { stdout } = await promisify(execFile)('docker-compose', [...flags, 'config']);
+  const { services } = parseYaml('docker-compose', stdout, { environment: {} }) as {
+    readonly services: Readonly<Record<string, DeclaredService>>;
+  };
+  return Object.entries(services).map(([name, service]) => ({ ...service, name }));
+}
+
+function networksOf({ networks = ['default'] }: DeclaredService): readonly string[] {
+  return Array.isArray(networks) ? networks : Object.keys(networks);
+}
+
+describe('docker-compose', () => {
+  let services: Awaited<ReturnType<typeof dockerCompose>>;
+
+  beforeAll(async () => {
+    services = await dockerCompose('docker-compose.yml');
+  });
+
+  test('takes docker-compose.sandbox.yml on top of docker-compose.yml', async () => {
+    const together = await dockerCompose('docker-compose.yml', 'docker-compose.sandbox.yml');
+    expect(together.map(({ name }) => name)).toEqual(services.map(({ name }) => name));
+  });
+
+  test('lets workers, and so actions, reach the load balancer alone', () => {
+    const workers = services.filter(({ name }) => name.startsWith('worker-'));
+    const theirs = new Set(workers.flatMap(networksOf));
+    const neighbours = services.filter((service) => networksOf(service).some((network) => theirs.has(network)));
+    expect(neighbours.map(({ name }) => name).sort()).toEqual(['load-balancer', 'worker-1', 'worker-2']);
+  });
+
+  test('has each image built by one service', () => {
+    const built = services.filter(({ build }) => build !== undefined).map(({ image }) => image);
+    expect(built.sort()).toEqual(['warren-worker:0.1.0', 'warren:0.1.0']);
+  });
 });
 
 describe('the farm of docker-compose.yml', () => {
