@@ -40,6 +40,7 @@ import { PlatformRules } from '../services/platform-rules.ts';
 import { Push } from '../services/push.ts';
 import { Storage } from '../services/storage.ts';
 import { FastByteStreamService } from '../wire/byte-stream-codec.ts';
+import { NODE_PROPERTIES } from '../wire/command.ts';
 import type { AssetBackend } from './assets.ts';
 import type { ReplicaObserver } from './replica-observer.ts';
 
@@ -68,9 +69,6 @@ export interface ServedServicesDependencies {
 
 /** REAPI priorities are 32-bit; all of them make a difference in process. */
 const ALL_PRIORITIES = { lowest: -(2 ** 31), highest: 2 ** 31 - 1 };
-
-/** What workers lay out with inputs, and report on outputs where a Command asks: the fields of NodeProperties. */
-const NODE_PROPERTIES = ['mtime', 'unix_mode'];
 
 /** The services of the roles that a replica has. */
 export function servicesOfRoles(

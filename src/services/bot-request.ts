@@ -7,6 +7,7 @@ import {
   type Lease,
   LeaseState,
 } from '../proto/google/devtools/remoteworkers/v1test2/bots.ts';
+import type { Device_Property as WireProperty } from '../proto/google/devtools/remoteworkers/v1test2/worker.ts';
 import type { ReportedState } from '../scheduling/reconciling.ts';
 
 const MAX_LEASES = 10_000;
@@ -71,10 +72,15 @@ export function checkBotSession(session: BotSession | undefined): CheckedBot {
   return { botId, health, properties: propertiesOf(session), capacity: capacityOf(session), leases: checked };
 }
 
-/** The properties of the first device, the only one that counts for matching. */
-function propertiesOf(session: BotSession): Property[] {
-  const properties = session.worker?.devices[0]?.properties ?? [];
-  const field = 'bot_session.worker.devices[0].properties';
+/** What the worker as a whole and its first device offer; further devices don't count for matching. */
+function propertiesOf({ worker }: BotSession): Property[] {
+  return [
+    ...readProperties(worker?.devices[0]?.properties ?? [], 'bot_session.worker.devices[0].properties'),
+    ...readProperties(worker?.properties ?? [], 'bot_session.worker.properties'),
+  ];
+}
+
+function readProperties(properties: readonly WireProperty[], field: string): Property[] {
   if (properties.length > MAX_PROPERTIES) throw invalidArgument(field, `more than ${MAX_PROPERTIES}`);
   return properties.map(({ key, value }) => {
     if (key.length > MAX_TEXT_LENGTH || value.length > MAX_TEXT_LENGTH) {

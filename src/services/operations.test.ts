@@ -142,6 +142,10 @@ describe('ListOperations', () => {
     expect((await list({ filter: 'stage=COMPLETED' })).operations.map((each) => each.name)).toEqual([names[1]]);
   });
 
+  test('return_partial_success is UNIMPLEMENTED', async () => {
+    await expect(list({ returnPartialSuccess: true })).rejects.toMatchObject({ code: StatusCode.UNIMPLEMENTED });
+  });
+
   test('sorts and pages as asked', async () => {
     const names = [];
     for (const argument of ['a', 'b', 'c']) {

@@ -1,7 +1,8 @@
 import { type Job, outcomeOf } from '../domain/job.ts';
 import { type Operation, parseOperationName } from '../domain/operation.ts';
 import { decodeSortKey, encodeSortKey, type SortKey, sortKeyOf } from '../domain/operation-query.ts';
-import { invalidArgument, notFound } from '../domain/status-error.ts';
+import { StatusCode } from '../domain/status-code.ts';
+import { invalidArgument, notFound, StatusError } from '../domain/status-error.ts';
 import { linkSignals } from '../lib/abort.ts';
 import type { Logger } from '../lib/log.ts';
 import type { CallContext } from '../ports/call-context.ts';
@@ -74,11 +75,15 @@ export class Operations {
    * Operations of an instance, in pages, which may hold fewer than asked for: a page fits into one message. Answers of
    * ended ones hold no inlined outputs.
    *
-   * @throws INVALID_ARGUMENT when name, filter, page size or page token is wrong.
+   * @throws INVALID_ARGUMENT when name, filter, page size or page token is wrong; UNIMPLEMENTED when
+   *   `return_partial_success` is set, since no part of an answer can be out of reach.
    */
   async listOperations(request: ListOperationsRequest, context: CallContext): Promise<ListOperationsResponse> {
     const { name } = this.#instances.get(request.name, 'name');
     const { pageSize, pageToken } = request;
+    if (request.returnPartialSuccess) {
+      throw new StatusError(StatusCode.UNIMPLEMENTED, 'return_partial_success: is not offered');
+    }
     if (pageSize < 0 || pageSize > this.#maxPageSize) {
       throw invalidArgument('page_size', `is between 0 and ${this.#maxPageSize}, not ${pageSize}`);
     }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Command } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
-import { checkCommandForm } from './command.ts';
+import { checkCommandForm, NODE_PROPERTIES } from './command.ts';
 
 type Fields = Parameters<typeof Command.create>[0];
 
@@ -19,6 +19,10 @@ describe('checkCommandForm', () => {
     expect(check({ outputFiles: [''] })).toThrow('command.output_files');
   });
 
+  it('takes the node properties that are known', () => {
+    expect(check({ outputNodeProperties: [...NODE_PROPERTIES] })).not.toThrow();
+  });
+
   it('ignores the fields of before version 2.1 when output_paths is used', () => {
     expect(check({ outputPaths: ['a'], outputFiles: ['/x'] })).not.toThrow();
   });
@@ -30,6 +34,7 @@ describe('checkCommandForm', () => {
     ['command.environment_variables.name', { environmentVariables: [{ name: '', value: 'x' }] }],
     ['command.environment_variables.name', { environmentVariables: [{ name: 'A=B', value: 'x' }] }],
     ['command.environment_variables.value', { environmentVariables: [{ name: 'A', value: '\0' }] }],
+    ['command.output_node_properties', { outputNodeProperties: ['mtime', 'colour'] }],
     ['command.working_directory', { workingDirectory: '..' }],
     ['command.output_paths', { outputPaths: ['/etc'] }],
     ['command.output_paths', { outputPaths: ['a//b'] }],

@@ -2,8 +2,14 @@ import { invalidArgument } from '../domain/status-error.ts';
 import type { Command } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
 
 /**
- * Checks that a Command can be run at all, whoever runs it: that it names a program, that nothing holds a NUL, and that
- * no path leads out of the input root.
+ * Node properties that workers lay out with inputs, and report on outputs where a Command asks: fields of
+ * NodeProperties. Capabilities names them.
+ */
+export const NODE_PROPERTIES: readonly string[] = ['mtime', 'unix_mode'];
+
+/**
+ * Checks that a Command can be run at all, whoever runs it: that it names a program, that nothing holds a NUL, that no
+ * path leads out of the input root, and that it asks for no node property that is not known.
  *
  * The server does so before it takes a job, so that a client hears at once and no bot is bothered; the worker does so
  * again, since it trusts no server.
@@ -21,6 +27,12 @@ export function checkCommandForm(command: Command): void {
     }
     checkNoNul(name, 'command.environment_variables.name');
     checkNoNul(value, 'command.environment_variables.value');
+  }
+  for (const property of command.outputNodeProperties) {
+    if (!NODE_PROPERTIES.includes(property)) {
+      const known = NODE_PROPERTIES.join(', ');
+      throw invalidArgument('command.output_node_properties', `${shown(property)} is not known; there are ${known}`);
+    }
   }
   if (command.workingDirectory !== '') checkPath(command.workingDirectory, 'command.working_directory');
   for (const path of command.outputPaths) if (path !== '') checkPath(path, 'command.output_paths');
@@ -52,6 +64,6 @@ function checkNoNul(text: string, field: string): void {
 }
 
 /** Text of a client as it may stand in a message: quoted, and not too much of it. */
-export function shown(text: string): string {
+function shown(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);
 }

@@ -13,7 +13,7 @@ export function emptyActionResult(): ActionResult {
  * Adds outputs to a result.
  *
  * @param style `paths` where the Command uses output_paths: symlinks then go to output_symlinks. Else they go to the
- *   fields of before version 2.1, by what they lead to.
+ *   fields of before version 2.1, by the list that names them.
  */
 export function addOutputs(
   result: ActionResult,
@@ -47,7 +47,7 @@ export function addOutputs(
           nodeProperties: nodePropertiesToWire(output.node.nodeProperties),
         };
         if (style === 'paths') result.outputSymlinks.push(symlink);
-        else if (output.leadsToDirectory) result.outputDirectorySymlinks.push(symlink);
+        else if (output.namedAsDirectory) result.outputDirectorySymlinks.push(symlink);
         else result.outputFileSymlinks.push(symlink);
       }
     }

@@ -1,9 +1,5 @@
-import { invalidArgument } from '../domain/status-error.ts';
 import type { Command } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
-import { checkCommandForm, shown } from '../wire/command.ts';
-
-/** Node properties that this worker can report on outputs: fields of NodeProperties. */
-const NODE_PROPERTIES: ReadonlySet<string> = new Set(['mtime', 'unix_mode']);
+import { checkCommandForm } from '../wire/command.ts';
 
 /** What a Command asks to be reported: its paths checked, each once. */
 export interface RequestedOutputs {
@@ -21,14 +17,6 @@ export interface RequestedOutputs {
  */
 export function checkCommand(command: Command): RequestedOutputs {
   checkCommandForm(command);
-  for (const property of command.outputNodeProperties) {
-    if (!NODE_PROPERTIES.has(property)) {
-      throw invalidArgument(
-        'command.output_node_properties',
-        `${shown(property)} is not known; this worker reports ${[...NODE_PROPERTIES].join(', ')}`,
-      );
-    }
-  }
   return {
     ...requestedPaths(command),
     mtime: command.outputNodeProperties.includes('mtime'),

@@ -4,7 +4,8 @@ import { ExecutorFixture, outputs, SANDBOXES, shell } from '../../test/support/e
 import { digestKey, digestOf } from '../domain/digest.ts';
 import { SHA256 } from '../domain/digest-function.ts';
 import { StatusCode } from '../domain/status-code.ts';
-import { Directory } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
+import { Command_OutputDirectoryFormat, Directory } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
+import { encodeDirectory } from '../wire/directory.ts';
 import { decodeTree } from '../wire/tree.ts';
 
 const never = new AbortController().signal;
@@ -71,6 +72,74 @@ describe.each(SANDBOXES)('outputs of LocalExecutor with sandbox %s', (sandbox) =
     expect(old.result.outputSymlinks).toEqual([]);
   });
 
+  it('sorts symlinks of the old lists by the list that names them, wherever they lead', async () => {
+    const { result } = await fixture.execute(
+      shell('ln -s /usr far; ln -s /etc/passwd farfile; ln -s missing gone', {
+        command: { outputFiles: ['farfile'], outputDirectories: ['far', 'gone'] },
+      }),
+    );
+    expect(result.outputFileSymlinks).toMatchObject([{ path: 'farfile', target: '/etc/passwd' }]);
+    expect(result.outputDirectorySymlinks).toMatchObject([
+      { path: 'far', target: '/usr' },
+      { path: 'gone', target: 'missing' },
+    ]);
+  });
+
+  it('makes the folders that lead up to outputs, and not the outputs', async () => {
+    const check = 'test -d a/b && test -d c/d && test ! -e a/b/file && test ! -e c/d/directory';
+    const old = shell(check, { command: { outputFiles: ['a/b/file'], outputDirectories: ['c/d/directory'] } });
+    expect((await fixture.execute(old)).result.exitCode).toBe(0);
+    const now = shell(check, outputs('a/b/file', 'c/d/directory'));
+    expect((await fixture.execute(now)).result.exitCode).toBe(0);
+  });
+
+  it('ignores the old lists where output_paths is used', async () => {
+    const { result } = await fixture.execute(
+      shell('echo 1 > a; echo 2 > b; mkdir d', {
+        command: { outputPaths: ['a'], outputFiles: ['b'], outputDirectories: ['d'] },
+      }),
+    );
+    expect(result.outputFiles.map(({ path }) => path)).toEqual(['a']);
+    expect(result.outputDirectories).toEqual([]);
+  });
+
+  it('takes outputs relative to the working directory, the whole of which is the empty path', async () => {
+    const { result } = await fixture.execute(
+      shell('echo 1 > made', {
+        inputs: { sub: { given: 'x' }, beside: 'y' },
+        command: { workingDirectory: 'sub', outputFiles: ['made'], outputDirectories: [''] },
+      }),
+    );
+    expect(result.outputFiles.map(({ path }) => path)).toEqual(['made']);
+    expect(result.outputDirectories.map(({ path }) => path)).toEqual(['']);
+    const tree = decodeTree(await fixture.read(result.outputDirectories[0]?.treeDigest), SHA256, 'tree');
+    expect(tree.root.files.map(({ name }) => name)).toEqual(['given', 'made']);
+  });
+
+  it('describes equal directories by equal Trees, in whatever order they were made', async () => {
+    const digests: unknown[] = [];
+    for (const names of ['a b c', 'c a b']) {
+      const script = `for i in ${names}; do mkdir -p d/$i/x; echo $i > d/$i/f; done`;
+      digests.push((await fixture.execute(shell(script, outputs('d')))).result.outputDirectories[0]?.treeDigest);
+    }
+    expect(digests[0]).toBeDefined();
+    expect(digests[1]).toEqual(digests[0]);
+  });
+
+  it('stores both forms of a directory where both are asked for, with one root, and a Tree for a form unknown', async () => {
+    const of = async (outputDirectoryFormat: Command_OutputDirectoryFormat) => {
+      const command = { outputPaths: ['d'], outputDirectoryFormat };
+      return (await fixture.execute(shell('mkdir -p d/e; echo 1 > d/e/f', { command }))).result.outputDirectories[0];
+    };
+    const both = await of(Command_OutputDirectoryFormat.TREE_AND_DIRECTORY);
+    const tree = decodeTree(await fixture.read(both?.treeDigest), SHA256, 'tree');
+    const root = await fixture.read(both?.rootDirectoryDigest);
+    expect(Buffer.from(encodeDirectory(tree.root))).toEqual(root);
+    const unknown = await of(77 as Command_OutputDirectoryFormat);
+    expect(unknown?.treeDigest).toEqual(both?.treeDigest);
+    expect(unknown?.rootDirectoryDigest).toBeUndefined();
+  });
+
   it('reports the node properties that the command asks for', async () => {
     const { result } = await fixture.execute(
       shell('echo x > f; chmod 750 f; touch -d @1000000000 f', {
@@ -86,6 +155,21 @@ describe.each(SANDBOXES)('outputs of LocalExecutor with sandbox %s', (sandbox) =
   it('refuses a directory where the command names a file', async () => {
     const error = await fixture.failure(shell('mkdir out', { command: { outputFiles: ['out'] } }));
     expect(error.code).toBe(StatusCode.FAILED_PRECONDITION);
+  });
+
+  it('refuses a symlink to a directory where the command names a file', async () => {
+    const error = await fixture.failure(shell('mkdir d; ln -s d out', { command: { outputFiles: ['out'] } }));
+    expect(error.code).toBe(StatusCode.FAILED_PRECONDITION);
+  });
+
+  it('refuses a file, and a symlink to one, where the command names a directory', async () => {
+    for (const script of ['echo x > out', 'echo x > f; ln -s f out']) {
+      const error = await fixture.failure(shell(script, { command: { outputDirectories: ['out'] } }));
+      expect(error).toMatchObject({
+        code: StatusCode.FAILED_PRECONDITION,
+        message: expect.stringContaining('no directory'),
+      });
+    }
   });
 
   it('refuses a FIFO without waiting for a writer', async () => {

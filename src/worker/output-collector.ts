@@ -66,7 +66,8 @@ export type FoundOutput =
       readonly kind: 'symlink';
       readonly path: string;
       readonly node: SymlinkNode;
-      readonly leadsToDirectory: boolean;
+      /** Whether the command names it among its directories. */
+      readonly namedAsDirectory: boolean;
     };
 
 /** Everything that an action made and that was asked for. */
@@ -152,9 +153,11 @@ export class OutputCollector {
     const stats = place === undefined ? undefined : lstatSync(place, { throwIfNoEntry: false });
     if (place === undefined || stats === undefined) return undefined;
     if (stats.isSymbolicLink()) {
-      const leadsToDirectory = this.#leadsToDirectory(place);
-      if (kind === 'file' && leadsToDirectory) throw wrongKind(path, 'a symlink to a directory', 'a file');
-      return { kind: 'symlink', path, node: this.#symlink(path, place, stats), leadsToDirectory };
+      const target = this.#target(place);
+      if (kind === 'file' && target === 'directory') throw wrongKind(path, 'a symlink to a directory', 'a file');
+      if (kind === 'directory' && target === 'other') throw wrongKind(path, 'a symlink to no directory', 'a directory');
+      const node = this.#symlink(path, place, stats);
+      return { kind: 'symlink', path, node, namedAsDirectory: kind === 'directory' };
     }
     if (stats.isDirectory()) {
       if (kind === 'file') throw wrongKind(path, 'a directory', 'a file');
@@ -179,12 +182,14 @@ export class OutputCollector {
     throw refused(path, 'leads through a symlink out of the input root');
   }
 
-  #leadsToDirectory(symlink: string): boolean {
+  /** What a symlink leads to; unknown outside of the input root, where nothing is looked at, and where nothing is. */
+  #target(symlink: string): 'directory' | 'other' | 'unknown' {
     try {
       const real = realpathSync(symlink);
-      return isBelow(real, this.#inputRoot) && lstatSync(real).isDirectory();
+      if (!isBelow(real, this.#inputRoot)) return 'unknown';
+      return lstatSync(real).isDirectory() ? 'directory' : 'other';
     } catch {
-      return false;
+      return 'unknown';
     }
   }
 

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import {
   FetchBlobRequest,
@@ -10,7 +10,14 @@ import {
   PushDirectoryRequest,
   PushService,
 } from '../../src/proto/build/bazel/remote/asset/v1/remote_asset.ts';
-import { DigestFunction_Value, Directory } from '../../src/proto/build/bazel/remote/execution/v2/remote_execution.ts';
+import {
+  BatchUpdateBlobsRequest,
+  CapabilitiesService,
+  ContentAddressableStorageService,
+  DigestFunction_Value,
+  Directory,
+  GetCapabilitiesRequest,
+} from '../../src/proto/build/bazel/remote/execution/v2/remote_execution.ts';
 import { type Blob, blobOf, digestText, freshBlob } from '../support/tenant.ts';
 import { describeStatus, failure } from '../support/wire-client.ts';
 import { choice, connect } from './target.ts';
@@ -103,6 +110,36 @@ describe('Push.PushBlob and Fetch.FetchBlob', () => {
     const answer = await fetchBlob({ uris });
     expect(answer.digestFunction).toBe(DigestFunction_Value.SHA256);
     expect(answer.expiresAt).toEqual(expireAt);
+  });
+
+  it('a later push alters the time until which it is fetched', async () => {
+    const blob = await storedBlob();
+    const uris = [freshUri()];
+    const [first, second] = [inSeconds(3_600), inSeconds(7_200)];
+    await pushBlob({ uris, blobDigest: blob.digest, expireAt: first });
+    await pushBlob({ uris, blobDigest: blob.digest, expireAt: second });
+    expect((await fetchBlob({ uris })).expiresAt).toEqual(second);
+  });
+
+  it('an answer has the digest function that was asked for, and SHA256 where none was', async () => {
+    const { digestFunctions = [] } =
+      (await client.unary(CapabilitiesService.getCapabilities, GetCapabilitiesRequest.create({ instanceName })))
+        .cacheCapabilities ?? {};
+    const { SHA256, SHA512 } = DigestFunction_Value;
+    const blob = await storedBlob();
+    const [uris, hash] = [[freshUri()], createHash('sha512').update(blob.data).digest('hex')];
+    await pushBlob({ uris, blobDigest: blob.digest });
+    if (digestFunctions.includes(SHA512)) {
+      const digest = { hash, sizeBytes: blob.digest.sizeBytes };
+      const requests = [{ digest, data: blob.data }];
+      const upload = BatchUpdateBlobsRequest.create({ instanceName, requests, digestFunction: SHA512 });
+      await client.unary(ContentAddressableStorageService.batchUpdateBlobs, upload);
+      await pushBlob({ uris, blobDigest: digest, digestFunction: SHA512 });
+      const answer = await fetchBlob({ uris, digestFunction: SHA512 });
+      expect([answer.digestFunction, answer.blobDigest]).toEqual([SHA512, digest]);
+    }
+    const answer = await fetchBlob({ uris });
+    expect([answer.digestFunction, answer.blobDigest]).toEqual([SHA256, blob.digest]);
   });
 
   choice('a push that has expired already takes back what was pushed', async () => {
@@ -221,6 +258,7 @@ describe('bad input', () => {
     const error = await failure(fetchBlob({ uris, qualifiers: [qualifier('com.example.colour', 'blue')] }));
     expect(error.code).toBe('INVALID_ARGUMENT');
     expect(error.message).toContain('"com.example.colour" not supported');
+    expect(error.fields).toEqual(['qualifiers.name: "com.example.colour" not supported']);
   });
 
   it('a push of what is not stored fails', async () => {

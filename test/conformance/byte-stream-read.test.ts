@@ -80,6 +80,12 @@ describe('ByteStream.Read', () => {
     expect(Buffer.concat(responses.map((each) => each.data)).equals(blob.data)).toBe(true);
   });
 
+  choice('a header with another resource name gives INVALID_ARGUMENT', async () => {
+    const headers = { 'build.bazel.remote.execution.v2.resource-name': tenant.readName(freshBlob().digest) };
+    const call = client.collect(ByteStreamService.read, ReadRequest.create({ resourceName: name }), { headers });
+    expect((await failure(call)).code).toBe('INVALID_ARGUMENT');
+  });
+
   it('a reader that goes away in mid-stream harms no other', async () => {
     const stream = client.serverStream(ByteStreamService.read, ReadRequest.create({ resourceName: name }));
     await stream[Symbol.asyncIterator]().next();

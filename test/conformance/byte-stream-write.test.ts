@@ -72,6 +72,51 @@ describe('ByteStream.Write', () => {
     stream.cancel();
   });
 
+  it('a blob that another client completes in between ends the call with its full size', async () => {
+    const blob = randomBlob(200_000);
+    const stream = client.clientStream(ByteStreamService.write);
+    const resourceName = tenant.writeName(blob.digest);
+    await stream.write(WriteRequest.create({ resourceName, data: blob.data.subarray(0, 1_000) }));
+    await tenant.upload(blob);
+    const rest = { writeOffset: 1_000n, data: blob.data.subarray(1_000), finishWrite: true };
+    await stream.write(WriteRequest.create(rest));
+    stream.end();
+    expect((await stream.result).committedSize).toBe(blob.digest.sizeBytes);
+  });
+
+  it('messages without data keep the call alive', async () => {
+    const blob = freshBlob();
+    const half = blob.data.length / 2;
+    await tenant.write(
+      { resourceName: tenant.writeName(blob.digest) },
+      { data: blob.data.subarray(0, half) },
+      { writeOffset: BigInt(half) },
+      { writeOffset: BigInt(half), data: blob.data.subarray(half), finishWrite: true },
+    );
+    expect(await tenant.read(tenant.readName(blob.digest))).toEqual(blob.data);
+  });
+
+  it('the header that repeats the resource name is accepted', async () => {
+    const blob = freshBlob();
+    const resourceName = tenant.writeName(blob.digest);
+    const headers = { 'build.bazel.remote.execution.v2.resource-name': resourceName };
+    const stream = client.clientStream(ByteStreamService.write, { headers });
+    await stream.write(WriteRequest.create({ resourceName, data: blob.data, finishWrite: true }));
+    stream.end();
+    expect((await stream.result).committedSize).toBe(blob.digest.sizeBytes);
+  });
+
+  choice('a header with another resource name gives INVALID_ARGUMENT', async () => {
+    const blob = freshBlob();
+    const headers = { 'build.bazel.remote.execution.v2.resource-name': tenant.writeName(freshBlob().digest) };
+    const stream = client.clientStream(ByteStreamService.write, { headers });
+    const resourceName = tenant.writeName(blob.digest);
+    await stream.write(WriteRequest.create({ resourceName, data: blob.data, finishWrite: true }));
+    stream.end();
+    expect((await failure(stream.result)).code).toBe('INVALID_ARGUMENT');
+    expect(await tenant.has(blob.digest)).toBe(false);
+  });
+
   it('uploads of one blob at the same time all succeed', async () => {
     const blob = randomBlob(2 * 1024 * 1024);
     const answers = await Promise.all(Array.from({ length: 8 }, () => tenant.writeBlob(blob)));

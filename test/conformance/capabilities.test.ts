@@ -62,6 +62,38 @@ describe('Capabilities.GetCapabilities', () => {
     for (const { minPriority, maxPriority } of ranges) expect(minPriority).toBeLessThanOrEqual(maxPriority);
   });
 
+  it('a version is either numbers or a pre-release', async () => {
+    const { deprecatedApiVersion, lowApiVersion, highApiVersion } = await capabilities();
+    for (const each of [deprecatedApiVersion, lowApiVersion, highApiVersion]) {
+      if (each === undefined) continue;
+      const numbers = each.major + each.minor + each.patch;
+      expect(numbers > 0).toBe(each.prerelease === '');
+    }
+  });
+
+  it('chunking functions are advertised only where blobs are split or spliced, within their bounds', async () => {
+    const cache = (await capabilities()).cacheCapabilities;
+    const { fastCdc2020Params: fast, repMaxCdcParams: repMax } = cache ?? {};
+    if (fast !== undefined || repMax !== undefined) {
+      expect(cache?.splitBlobSupport === true || cache?.spliceBlobSupport === true).toBe(true);
+    }
+    if (fast !== undefined) {
+      expect(fast.avgChunkSizeBytes).toBeGreaterThanOrEqual(1_024n);
+      expect(fast.avgChunkSizeBytes).toBeLessThanOrEqual(1_024n * 1_024n);
+    }
+    if (repMax !== undefined) expect(repMax.minChunkSizeBytes).toBeGreaterThanOrEqual(64n);
+  });
+
+  it('a symlink with an absolute target is kept in a result where the strategy is ALLOWED', async (context) => {
+    const cache = (await capabilities()).cacheCapabilities;
+    const isAllowed = cache?.symlinkAbsolutePathStrategy === SymlinkAbsolutePathStrategy_Value.ALLOWED;
+    if (!isAllowed || cache.actionCacheUpdateCapabilities?.updateEnabled !== true) context.skip();
+    const { action } = await tenant.prepare();
+    await tenant.updateActionResult(action.digest, { outputSymlinks: [{ path: 'link', target: '/usr/bin/env' }] });
+    const result = await tenant.getActionResult(action.digest);
+    expect(result.outputSymlinks.map(({ path, target }) => [path, target])).toEqual([['link', '/usr/bin/env']]);
+  });
+
   it('symlink_absolute_path_strategy is stated', async () => {
     const strategy = (await capabilities()).cacheCapabilities?.symlinkAbsolutePathStrategy;
     expect(strategy).not.toBe(SymlinkAbsolutePathStrategy_Value.UNKNOWN);

@@ -131,6 +131,35 @@ for (const format of FORMATS) {
       stream.cancel();
     });
 
+    it('an upload that broke off goes on where its plain bytes ended', async () => {
+      if (!offered()) return;
+      const blob = randomBlob(300_000);
+      const resourceName = writeName(format.name, blob.digest);
+      const data = format.compress(blob.data);
+      await tenant.write({ resourceName, data: data.subarray(0, data.length / 2) }).catch(() => {});
+      const { committedSize } = await tenant.queryWriteStatus(resourceName).catch(() => ({ committedSize: 0n }));
+      const rest = format.compress(blob.data.subarray(Number(committedSize)));
+      const half = Math.floor(rest.length / 2);
+      await tenant.write(
+        { resourceName, writeOffset: committedSize, data: rest.subarray(0, half) },
+        { writeOffset: committedSize + BigInt(half), data: rest.subarray(half), finishWrite: true },
+      );
+      expect((await tenant.read(tenant.readName(blob.digest))).equals(blob.data)).toBe(true);
+    });
+
+    it('uploads of one blob at the same time, compressed and plain, all succeed', async () => {
+      if (!offered()) return;
+      const blob = mixedBlob(500_000);
+      const data = format.compress(blob.data);
+      const compressed = () =>
+        tenant.write({ resourceName: writeName(format.name, blob.digest), data, finishWrite: true });
+      const sizes = await Promise.all([compressed(), tenant.writeBlob(blob), compressed(), tenant.writeBlob(blob)]);
+      const [first, second, third, fourth] = sizes.map((each) => each.committedSize);
+      for (const each of [first, third]) expect([BigInt(data.length), -1n]).toContain(each);
+      expect([second, fourth]).toEqual([blob.digest.sizeBytes, blob.digest.sizeBytes]);
+      expect((await tenant.read(tenant.readName(blob.digest))).equals(blob.data)).toBe(true);
+    });
+
     it('the empty blob can be written and read', async () => {
       if (!offered()) return;
       const data = format.compress(EMPTY_BLOB.data);

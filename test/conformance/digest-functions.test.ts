@@ -18,6 +18,8 @@ import {
   GetActionResultRequest,
   GetCapabilitiesRequest,
   GetTreeRequest,
+  SpliceBlobRequest,
+  SplitBlobRequest,
   UpdateActionResultRequest,
 } from '../../src/proto/build/bazel/remote/execution/v2/remote_execution.ts';
 import { describeStatus, failure } from '../support/wire-client.ts';
@@ -170,6 +172,33 @@ describe.each(functions)('%s', (name, hash, segment) => {
     await put(output);
     const result = await client.unary(ActionCacheService.getActionResult, get);
     expect(result.outputFiles[0]?.digest).toEqual(output.digest);
+  });
+
+  it('the chunks of a blob, and a blob of chunks, have its function', async (context) => {
+    await requireOffered(digestFunction, context);
+    const cache = (await offered).cacheCapabilities;
+    if (cache?.splitBlobSupport !== true || !cache.spliceBlobSupport) context.skip();
+    const chunks = [fresh(), fresh()];
+    await upload(...chunks);
+    const chunkDigests = chunks.map((each) => each.digest);
+    const whole = blobOf(Buffer.concat(chunks.map((each) => each.data)));
+    const splice = SpliceBlobRequest.create({ instanceName, blobDigest: whole.digest, chunkDigests, digestFunction });
+    expect((await client.unary(cas.spliceBlob, splice)).blobDigest).toEqual(whole.digest);
+    const split = SplitBlobRequest.create({ instanceName, blobDigest: whole.digest, digestFunction });
+    const parts = (await client.unary(cas.splitBlob, split)).chunkDigests;
+    const request = BatchReadBlobsRequest.create({ instanceName, digests: parts, digestFunction });
+    const { responses } = await client.unary(cas.batchReadBlobs, request);
+    expect(responses.map((each) => blobOf(each.data).digest)).toEqual(parts);
+    expect(Buffer.concat(responses.map((each) => each.data))).toEqual(whole.data);
+  });
+
+  it('what an action lacks is named as its function wants it', async (context) => {
+    await requireOffered(digestFunction, context);
+    if ((await offered).executionCapabilities?.digestFunctions.includes(digestFunction) !== true) context.skip();
+    const { digest } = fresh();
+    const error = await failure(tenant.execute(digest, { digestFunction }).finish());
+    expect(error.code).toBe('FAILED_PRECONDITION');
+    expect(error.violations).toEqual([`MISSING blobs/${segment}${digest.hash}/${digest.sizeBytes}`]);
   });
 
   it('an action is executed, and its bot is told the function', async (context) => {

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { PreconditionFailure } from '../../src/proto/google/rpc/error_details.ts';
+import { completed } from '../support/simulated-bot.ts';
 import { digestText, freshBlob, prepareAction, Stage } from '../support/tenant.ts';
 import { describeStatus, failure } from '../support/wire-client.ts';
 import { choice, connect, Platform } from './target.ts';
@@ -149,6 +151,19 @@ describe('Execution.Execute: failures before the action runs are a gRPC status',
     expect((await failure(tenant.execute(garbage.digest).finish())).code).toBe('INVALID_ARGUMENT');
   });
 
+  it('the hash of a stored action with another size is not taken for it', async () => {
+    const { action } = await tenant.prepare();
+    const digest = { ...action.digest, sizeBytes: action.digest.sizeBytes + 1n };
+    const { code } = await failure(tenant.execute(digest).finish());
+    expect(['FAILED_PRECONDITION', 'INVALID_ARGUMENT', 'NOT_FOUND']).toContain(code);
+  });
+
+  it('a node property of outputs that the server does not know gives INVALID_ARGUMENT', async () => {
+    const { action } = await new Platform(tenant).prepare({ command: { outputNodeProperties: ['no-such-property'] } });
+    const error = await failure(tenant.execute(action.digest, {}, { deadline: 5_000 }).finish());
+    expect(error.code).toBe('INVALID_ARGUMENT');
+  });
+
   choice('an instance that is not served gives INVALID_ARGUMENT that names the field', async () => {
     const { action } = await tenant.prepare();
     const call = tenant.execute(action.digest, { instanceName: `no-such-${randomUUID()}` }).finish();
@@ -185,6 +200,23 @@ describe('Execution.Execute: failures while the action runs travel in ExecuteRes
     expect(execution.updates.at(-1)?.operation.result?.$case).toBe('response');
     expect(describeStatus(response.status)).toMatchObject({ code: 'FAILED_PRECONDITION' });
     expect(response.status?.message).toContain('no such interpreter');
+  });
+
+  it('what a bot finds missing among the inputs is told to the client blob by blob, as the bot tells it', async () => {
+    const platform = new Platform(tenant);
+    const { action } = await platform.prepare();
+    const bot = platform.bot();
+    const execution = tenant.execute(action.digest);
+    const lease = await bot.nextLease();
+    const subjects = [freshBlob(), freshBlob()].map((each) => `blobs/${digestText(each.digest)}`);
+    const violations = subjects.map((subject) => ({ type: 'MISSING', subject }));
+    const value = PreconditionFailure.encode(PreconditionFailure.create({ violations })).finish();
+    const details = [{ typeUrl: 'type.googleapis.com/google.rpc.PreconditionFailure', value: Buffer.from(value) }];
+    await bot.update([{ ...completed(lease), status: { code: 9, message: 'inputs are missing', details } }]);
+    expect(describeStatus((await execution.finish()).status)).toMatchObject({
+      code: 'FAILED_PRECONDITION',
+      violations: subjects.map((subject) => `MISSING ${subject}`),
+    });
   });
 
   it('an action that timed out gives DEADLINE_EXCEEDED, with what the bot knows of its output', async () => {
@@ -255,6 +287,17 @@ describe('Execution.Execute: the cache', () => {
     const execution = tenant.execute(action.digest);
     await Promise.all([bot.serveOne({ exitCode: 0 }), execution.finish()]);
     expect((await failure(tenant.getActionResult(action.digest))).code).toBe('NOT_FOUND');
+  });
+
+  it('do_not_cache: a result that is in the cache is not answered', async () => {
+    const platform = new Platform(tenant);
+    const { action } = await platform.prepare({ action: { doNotCache: true } });
+    await tenant.updateActionResult(action.digest, { exitCode: 0, stdoutRaw: Buffer.from('old') }).catch(() => {});
+    const bot = platform.bot();
+    const execution = tenant.execute(action.digest);
+    await Promise.all([bot.serveOne({ exitCode: 3 }), execution.finish()]);
+    const response = execution.updates.at(-1)?.response;
+    expect([response?.cachedResult, response?.result?.exitCode]).toEqual([false, 3]);
   });
 
   choice('the result of a command that failed is not answered to the next who asks', async () => {

@@ -65,6 +65,13 @@ describe('ContentAddressableStorage.GetTree', () => {
     expect((await failure(getTree(freshBlob().digest))).code).toBe('NOT_FOUND');
   });
 
+  it('the hash of a stored directory with another size is not taken for it', async () => {
+    const root = directory({ files: [{ name: 'file', digest: freshBlob().digest }] });
+    await tenant.upload(root);
+    const { code } = await failure(getTree({ ...root.digest, sizeBytes: root.digest.sizeBytes + 1n }));
+    expect(['NOT_FOUND', 'INVALID_ARGUMENT']).toContain(code);
+  });
+
   it('what is missing below the root is left out, and the rest comes', async () => {
     const tree = wideTree(4);
     const [root, lost, ...rest] = tree as [Blob, Blob, ...Blob[]];

@@ -1,6 +1,7 @@
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { Client, credentials, type MethodDefinition } from '@grpc/grpc-js';
 import { describe, expect, inject, it } from 'vitest';
+import { HealthListRequest, HealthService } from '../../src/proto/grpc/health/v1/health.ts';
 import { failure } from '../support/wire-client.ts';
 import { choice, connect } from './target.ts';
 
@@ -29,6 +30,17 @@ function readStatus(message: Buffer): number {
 }
 
 const SERVING = 1;
+const SERVICE_UNKNOWN = 3;
+
+const SERVICES = [
+  'build.bazel.remote.execution.v2.ActionCache',
+  'build.bazel.remote.execution.v2.Capabilities',
+  'build.bazel.remote.execution.v2.ContentAddressableStorage',
+  'build.bazel.remote.execution.v2.Execution',
+  'google.bytestream.ByteStream',
+  'google.devtools.remoteworkers.v1test2.Bots',
+  'google.longrunning.Operations',
+];
 
 describe('grpc.health.v1.Health', () => {
   it('Check of the whole server gives SERVING', async () => {
@@ -36,15 +48,7 @@ describe('grpc.health.v1.Health', () => {
   });
 
   choice('Check of each service gives SERVING', async () => {
-    for (const service of [
-      'build.bazel.remote.execution.v2.Execution',
-      'build.bazel.remote.execution.v2.ContentAddressableStorage',
-      'build.bazel.remote.execution.v2.ActionCache',
-      'build.bazel.remote.execution.v2.Capabilities',
-      'google.bytestream.ByteStream',
-      'google.longrunning.Operations',
-      'google.devtools.remoteworkers.v1test2.Bots',
-    ]) {
+    for (const service of SERVICES) {
       expect(await client.unary(check, service), service).toBe(SERVING);
     }
   });
@@ -60,25 +64,38 @@ describe('grpc.health.v1.Health', () => {
     stream.cancel();
     expect(first.value).toBe(SERVING);
   });
-});
 
-const SERVICES = [
-  'build.bazel.remote.execution.v2.ActionCache',
-  'build.bazel.remote.execution.v2.Capabilities',
-  'build.bazel.remote.execution.v2.ContentAddressableStorage',
-  'build.bazel.remote.execution.v2.Execution',
-  'google.bytestream.ByteStream',
-  'google.devtools.remoteworkers.v1test2.Bots',
-  'google.longrunning.Operations',
-];
+  it('Watch of an unknown service gives SERVICE_UNKNOWN and goes on', async () => {
+    const watch = { ...check, path: '/grpc.health.v1.Health/Watch', responseStream: true };
+    const stream = client.serverStream(watch, 'no.such.Service');
+    const iterator = stream[Symbol.asyncIterator]();
+    expect((await iterator.next()).value).toBe(SERVICE_UNKNOWN);
+    let isOver = false;
+    const over = () => {
+      isOver = true;
+    };
+    iterator.next().then(over, over);
+    await client.unary(check, '');
+    expect(isOver).toBe(false);
+    stream.cancel();
+  });
+
+  choice('List gives the status of the whole server and of each service', async () => {
+    const { statuses } = await client.unary(HealthService.list, HealthListRequest.create({}));
+    for (const service of ['', ...SERVICES]) expect(statuses[service]?.status, service).toBe(SERVING);
+  });
+});
 
 /** Fields of a request: what is asked for. */
 const FILE_BY_FILENAME = 3;
 const FILE_CONTAINING_SYMBOL = 4;
+const ALL_EXTENSION_NUMBERS = 6;
 const LIST_SERVICES = 7;
 
 /** Fields of an answer. */
+const ORIGINAL_REQUEST = 2;
 const FILE_DESCRIPTOR_RESPONSE = 4;
+const EXTENSION_NUMBERS_RESPONSE = 5;
 const LIST_SERVICES_RESPONSE = 6;
 const ERROR_RESPONSE = 7;
 
@@ -92,6 +109,22 @@ describe('grpc.reflection.v1.ServerReflection', () => {
       const services = fieldsOf(answer, LIST_SERVICES_RESPONSE).flatMap((list) => fieldsOf(list, 1));
       const names = services.flatMap((service) => fieldsOf(service, 1).map((name) => name.toString()));
       expect(names).toEqual(expect.arrayContaining(SERVICES));
+    });
+
+    choice(`${version} repeats the request in its answer`, async () => {
+      const answer = await reflect(version, FILE_CONTAINING_SYMBOL, 'google.bytestream.ByteStream');
+      const [request] = fieldsOf(answer, ORIGINAL_REQUEST);
+      const [symbol] = fieldsOf(request ?? Buffer.alloc(0), FILE_CONTAINING_SYMBOL);
+      expect(symbol?.toString()).toBe('google.bytestream.ByteStream');
+    });
+
+    choice(`${version} tells the numbers of the extensions of a type, or that it does not`, async () => {
+      const type = 'google.bytestream.ReadRequest';
+      const answer = await reflect(version, ALL_EXTENSION_NUMBERS, type);
+      const [numbers] = fieldsOf(answer, EXTENSION_NUMBERS_RESPONSE);
+      const [error] = fieldsOf(answer, ERROR_RESPONSE);
+      const name = numbers === undefined ? undefined : fieldsOf(numbers, 1)[0]?.toString();
+      expect(error === undefined ? name : type).toBe(type);
     });
 
     choice(`${version} gives the file of each service, and every file that it stands on by its name`, async () => {

@@ -190,6 +190,11 @@ describe('Operations.ListOperations', () => {
     for (const each of started) each.execution.cancel();
   });
 
+  choice('return_partial_success is not offered, and gives UNIMPLEMENTED', async () => {
+    const request = ListOperationsRequest.create({ name: tenant.instanceName, returnPartialSuccess: true });
+    expect((await failure(client.unary(OperationsService.listOperations, request))).code).toBe('UNIMPLEMENTED');
+  });
+
   choice('a filter that cannot be read gives INVALID_ARGUMENT that names the field', async () => {
     for (const filter of ['nonsense', 'stage==', 'no_such_key=1', 'stage=flying', 'queued_time>yesterday']) {
       const error = await failure(list(filter));
@@ -221,6 +226,15 @@ describe('Operations.CancelOperation', () => {
     expect(describeStatus(response.status).code).toBe('CANCELLED');
     expect(execution.updates.at(-1)?.operation.result?.$case).toBe('response');
     expect((await platform.bot().create({}, SHORT_POLL)).leases).toEqual([]);
+  });
+
+  it('leaves the operation, which can be asked for with its end', async () => {
+    const { execution, name } = await start();
+    await cancel(name);
+    await execution.finish();
+    const operation = await get(name);
+    expect([operation.name, operation.done]).toEqual([name, true]);
+    expect(describeStatus(readOperation(operation).response?.status).code).toBe('CANCELLED');
   });
 
   it('of an operation that runs takes the lease from the bot', async () => {
@@ -288,6 +302,20 @@ describe('Operations.WaitOperation', () => {
     await platform.bot().serveOne({ exitCode: 3 });
     expect(readOperation(await waiting).response?.result?.exitCode).toBe(3);
     await execution.finish();
+  });
+
+  it('gives an Operation that is done already', async () => {
+    const { platform, execution, name } = await start();
+    await Promise.all([platform.bot().serveOne({ exitCode: 4 }), execution.finish()]);
+    expect(readOperation(await wait(name, 3_600n)).response?.result?.exitCode).toBe(4);
+  });
+
+  choice('gives the present state before the deadline of the call, where that comes before the timeout', async () => {
+    const { execution, name } = await start();
+    const request = WaitOperationRequest.create({ name, timeout: { seconds: 3_600n, nanos: 0 } });
+    const operation = await client.unary(OperationsService.waitOperation, request, { deadline: 2_000 });
+    expect([operation.name, operation.done]).toEqual([name, false]);
+    execution.cancel();
   });
 
   it('gives the present state when the timeout has passed', async () => {

@@ -107,6 +107,23 @@ describe('ContentAddressableStorage.SplitBlob', () => {
     expect(digestOf(await readAll(answer.chunkDigests))).toEqual(blob.digest);
   });
 
+  it('no chunking function need be named, and one that is not known is refused or replaced', async (context) => {
+    await requireBoth(context);
+    const [blob] = (await stored('whole')) as [Blob];
+    const by = (chunkingFunction: ChunkingFunction_Value) =>
+      client.unary(
+        ContentAddressableStorageService.splitBlob,
+        SplitBlobRequest.create({ instanceName, blobDigest: blob.digest, chunkingFunction }),
+      );
+    expect(await readAll((await by(ChunkingFunction_Value.UNKNOWN)).chunkDigests)).toEqual(blob.data);
+    const known: readonly number[] = Object.values(ChunkingFunction_Value);
+    const outcome = await by(99 as ChunkingFunction_Value).then(
+      (answer) => known.includes(answer.chunkingFunction),
+      async (error: unknown) => (await failure(Promise.reject(error))).code,
+    );
+    expect([true, 'INVALID_ARGUMENT']).toContain(outcome);
+  });
+
   it('a small blob and the empty blob are made by their chunks', async (context) => {
     await requireBoth(context);
     const [small] = await stored('small');
@@ -130,6 +147,37 @@ describe('ContentAddressableStorage.SpliceBlob', () => {
     expect((await splice(blob.digest, digests)).blobDigest).toEqual(blob.digest);
     expect(await tenant.read(tenant.readName(blob.digest))).toEqual(blob.data);
     expect((await splice(blob.digest, digests)).blobDigest).toEqual(blob.digest);
+  });
+
+  it('other chunks of a blob that is stored are taken, or ALREADY_EXISTS', async (context) => {
+    await requireBoth(context);
+    const [blob] = (await stored('twice cut')) as [Blob];
+    for (const cut of [3, 5]) {
+      const chunks = [blobOf(blob.data.subarray(0, cut)), blobOf(blob.data.subarray(cut))];
+      await tenant.upload(...chunks);
+      const digests = chunks.map((each) => each.digest);
+      const outcome = await splice(blob.digest, digests).then(
+        (answer) => answer.blobDigest?.hash,
+        async (error: unknown) => (await failure(Promise.reject(error))).code,
+      );
+      expect([blob.digest.hash, 'ALREADY_EXISTS']).toContain(outcome);
+    }
+  });
+
+  it('chunks are verified whatever chunking function is named', async (context) => {
+    await requireBoth(context);
+    const chunks = await stored('x', 'y');
+    const whole = blobOf(Buffer.concat(chunks.map((each) => each.data)));
+    const chunkDigests = chunks.map((each) => each.digest);
+    for (const chunkingFunction of [ChunkingFunction_Value.UNKNOWN, ChunkingFunction_Value.FAST_CDC_2020]) {
+      const request = { instanceName, chunkDigests, chunkingFunction };
+      const wrong = SpliceBlobRequest.create({ ...request, blobDigest: freshBlob().digest });
+      const { code } = await failure(client.unary(ContentAddressableStorageService.spliceBlob, wrong));
+      expect(code).toBe('INVALID_ARGUMENT');
+      const right = SpliceBlobRequest.create({ ...request, blobDigest: whole.digest });
+      const answer = await client.unary(ContentAddressableStorageService.spliceBlob, right);
+      expect(answer.blobDigest).toEqual(whole.digest);
+    }
   });
 
   it('a chunk may come several times', async (context) => {

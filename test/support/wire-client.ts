@@ -11,7 +11,7 @@ import {
   status as statusCodes,
 } from '@grpc/grpc-js';
 import { statusCodeName } from '../../src/domain/status-code.ts';
-import { PreconditionFailure, RetryInfo } from '../../src/proto/google/rpc/error_details.ts';
+import { BadRequest, PreconditionFailure, RetryInfo } from '../../src/proto/google/rpc/error_details.ts';
 import { Status } from '../../src/proto/google/rpc/status.ts';
 
 /** What a test may set on one call. */
@@ -189,6 +189,8 @@ export interface Failure {
   readonly message: string;
   /** Violations of a PreconditionFailure, as `TYPE subject`. */
   readonly violations: readonly string[];
+  /** Violations of a BadRequest, as `field: description`. */
+  readonly fields: readonly string[];
   /** The delay that a RetryInfo asks for in seconds, or undefined where there is none. */
   readonly retryDelaySeconds: number | undefined;
 }
@@ -222,8 +224,9 @@ export function describeStatus(status: Status | undefined): Failure {
   };
 }
 
-function describeDetails(details: Status['details']): Pick<Failure, 'violations' | 'retryDelaySeconds'> {
+function describeDetails(details: Status['details']): Pick<Failure, 'violations' | 'fields' | 'retryDelaySeconds'> {
   const violations: string[] = [];
+  const fields: string[] = [];
   let retryDelaySeconds: number | undefined;
   for (const any of details) {
     const name = any.typeUrl.slice(any.typeUrl.lastIndexOf('/') + 1);
@@ -232,12 +235,16 @@ function describeDetails(details: Status['details']): Pick<Failure, 'violations'
         violations.push(`${each.type} ${each.subject}`);
       }
     }
+    if (name === 'google.rpc.BadRequest') {
+      for (const each of BadRequest.decode(any.value).fieldViolations)
+        fields.push(`${each.field}: ${each.description}`);
+    }
     if (name === 'google.rpc.RetryInfo') {
       const delay = RetryInfo.decode(any.value).retryDelay;
       retryDelaySeconds = Number(delay?.seconds ?? 0) + (delay?.nanos ?? 0) / 1e9;
     }
   }
-  return { violations, retryDelaySeconds };
+  return { violations, fields, retryDelaySeconds };
 }
 
 function metadata(options: CallOptions): Metadata {
