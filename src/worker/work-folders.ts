@@ -1,4 +1,14 @@
-import { chmodSync, closeSync, lstatSync, mkdirSync, openSync, readdirSync, realpathSync, statfsSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  statfsSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { IdGenerator } from '../lib/ids.ts';
@@ -91,6 +101,8 @@ export class WorkFolders {
       for (const file of [folder.stdoutFile, folder.stderrFile]) makeEmptyFile(file);
       return folder;
     } catch (thrown) {
+      // On a full disk each try would leave a part, which stays until the next start.
+      rmSync(path, { recursive: true, force: true });
       throw diskFailure(thrown, 'Failed to make a work folder');
     }
   }

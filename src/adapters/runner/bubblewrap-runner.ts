@@ -42,7 +42,7 @@ export class BubblewrapRunner implements Runner {
       options.hiddenFolders.flatMap((folder) => ['--tmpfs', folder]),
       ['--info-fd', '4'],
     ].flat();
-    this.#after = ['--', ...supervisorCommandLine(options.perl)];
+    this.#after = ['--', ...supervisorCommandLine(options.perl, false)];
   }
 
   run(request: RunRequest, signal: AbortSignal): Promise<RunReport> {

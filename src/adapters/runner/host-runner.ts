@@ -24,7 +24,7 @@ export class HostRunner implements Runner {
 
   run(request: RunRequest, signal: AbortSignal): Promise<RunReport> {
     const run: SupervisedRun = {
-      commandLine: supervisorCommandLine(this.#perl),
+      commandLine: supervisorCommandLine(this.#perl, true),
       cwd: join(request.inputRoot, request.workingDirectory),
       host: true,
       wantsInfo: false,

@@ -43,44 +43,6 @@ sub reap {
   return $pid;
 }
 
-sub descendants {
-  my (%children, @found);
-  %groups = ();
-  opendir(P, '/proc') or return;
-  for my $p (grep { /^\d+$/ } readdir(P)) {
-    open(S, '<', "/proc/$p/stat") or next;
-    my $line = <S>;
-    close(S);
-    $line =~ /.*\) (\S) (\d+) (\d+)/s or next;
-    $groups{$p} = $3;
-    push @{$children{$2}}, $p if $1 ne 'Z' && $1 ne 'X';
-  }
-  closedir(P);
-  my @next = ($$);
-  while (defined(my $p = shift @next)) { my @c = @{$children{$p} || []}; push @found, @c; push @next, @c; }
-  return @found;
-}
-
-sub sweep {
-  for (1 .. 3000) {
-    my $pid;
-    do { $pid = reap(1) } while ($pid > 0);
-    return if $pid == -1;
-    my (%stopped, @new);
-    # Nothing can fork its way out of the signal to a whole group; in what is left each is stopped first.
-    my %whole = map { $groups{$_} => 1 } descendants();
-    delete $whole{getpgrp(0)};
-    kill('-KILL', keys %whole) if %whole;
-    for (1 .. 200) {
-      @new = grep { !$stopped{$_}++ } descendants();
-      last unless @new;
-      kill('STOP', @new);
-    }
-    kill('KILL', keys %stopped);
-    select(undef, undef, undef, 0.001);
-  }
-}
-
 syscall($prctl, 1, $host ? 15 : 9, 0, 0, 0);
 if ($host) { syscall($prctl, 36, 1, 0, 0, 0); $SIG{TERM} = sub { $killed = 1 }; }
 pipe(R, W);
@@ -126,9 +88,54 @@ exit 0;
 const NO_SUCH_FILE = 2;
 const NOT_A_DIRECTORY = 20;
 
-/** The command line that starts the supervisor. It expects its order as file descriptor 3. */
-export function supervisorCommandLine(perl: string): string[] {
-  return [perl, '-e', PROGRAM];
+/** The part that kills what is left on the host. In a sandbox, which never calls it, it is not parsed at each start. */
+const SWEEP = String.raw`
+sub descendants {
+  my (%children, @found);
+  %groups = ();
+  opendir(P, '/proc') or return;
+  for my $p (grep { /^\d+$/ } readdir(P)) {
+    open(S, '<', "/proc/$p/stat") or next;
+    my $line = <S>;
+    close(S);
+    $line =~ /.*\) (\S) (\d+) (\d+)/s or next;
+    $groups{$p} = $3;
+    push @{$children{$2}}, $p if $1 ne 'Z' && $1 ne 'X';
+  }
+  closedir(P);
+  my @next = ($$);
+  while (defined(my $p = shift @next)) { my @c = @{$children{$p} || []}; push @found, @c; push @next, @c; }
+  return @found;
+}
+
+sub sweep {
+  for (1 .. 3000) {
+    my $pid;
+    do { $pid = reap(1) } while ($pid > 0);
+    return if $pid == -1;
+    my (%stopped, @new);
+    # Nothing can fork its way out of the signal to a whole group; in what is left each is stopped first.
+    my %whole = map { $groups{$_} => 1 } descendants();
+    delete $whole{getpgrp(0)};
+    kill('-KILL', keys %whole) if %whole;
+    for (1 .. 200) {
+      @new = grep { !$stopped{$_}++ } descendants();
+      last unless @new;
+      kill('STOP', @new);
+    }
+    kill('KILL', keys %stopped);
+    select(undef, undef, undef, 0.001);
+  }
+}
+`;
+
+/**
+ * The command line that starts the supervisor. It expects its order as file descriptor 3.
+ *
+ * @param host whether it runs outside of any process namespace, so that it must kill what is left itself.
+ */
+export function supervisorCommandLine(perl: string, host: boolean): string[] {
+  return [perl, '-e', host ? PROGRAM + SWEEP : PROGRAM];
 }
 
 /** What the supervisor reads: its order for one run. @param host whether it runs outside of any process namespace. */
