@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { StatusCode } from '../domain/status-code.ts';
@@ -56,6 +57,8 @@ export class LiveLogs {
     this.#client = client;
     this.#clock = clock;
     this.#logger = logger;
+    // One for each run until its last words are over: many in a busy hour, and no leak to warn of.
+    setMaxListeners(0, this.#closed.signal);
   }
 
   /** Follows files that are about to be written. */
