@@ -146,18 +146,24 @@ describe('attempts', () => {
     expect(again.stageNames).toContain('QUEUED');
   });
 
-  test('a job that outlasts timeout and margin ends with DEADLINE_EXCEEDED, and its bot stops', async () => {
-    const client = grid.execute(await grid.uploadAction({ timeoutSeconds: 10 }));
-    await grid.settle();
-    const bot = grid.bot('bot-1');
-    await bot.create();
-    for (let i = 0; i < 11; i++) {
-      await grid.clock.advance(30_000);
-      if (bot.leases.length === 0) break;
-      bot.activate();
-      await bot.update(AT_ONCE);
-    }
-    expect(client.response.status?.code).toBe(StatusCode.DEADLINE_EXCEEDED);
-    expect(bot.leases).toHaveLength(0);
-  });
+  test.each([
+    ['its timeout', { timeoutSeconds: 10 }, 310],
+    ['the longest one, having named none,', {}, 7_500],
+  ])(
+    'a job that outlasts %s and the margin ends with DEADLINE_EXCEEDED, and its bot stops',
+    async (_, wish, seconds) => {
+      const client = grid.execute(await grid.uploadAction(wish));
+      await grid.settle();
+      const bot = grid.bot('bot-1');
+      await bot.create();
+      for (let i = 0; i < seconds / 30; i++) {
+        await grid.clock.advance(30_000);
+        if (bot.leases.length === 0) break;
+        bot.activate();
+        await bot.update(AT_ONCE);
+      }
+      expect(client.response.status?.code).toBe(StatusCode.DEADLINE_EXCEEDED);
+      expect(bot.leases).toHaveLength(0);
+    },
+  );
 });

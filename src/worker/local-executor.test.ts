@@ -124,6 +124,12 @@ describe.each(SANDBOXES)('LocalExecutor with sandbox %s', (sandbox) => {
     expect(runningSleeps()).toEqual([]);
   });
 
+  it('ends an action that names no timeout at its own', async () => {
+    await fixture.reopen({ defaultTimeoutMilliseconds: 300 });
+    const { status } = await fixture.execute(shell('sleep 60'));
+    expect(status?.code).toBe(StatusCode.DEADLINE_EXCEEDED);
+  });
+
   it('kills daemons that outlive the command', async () => {
     await fixture.execute(shell('setsid sh -c "setsid sleep 61 </dev/null >/dev/null 2>&1 &" & echo done'));
     expect(runningSleeps()).toEqual([]);

@@ -26,6 +26,14 @@ function treeOf(file: Blob, deepFile: Blob): Blob {
   return blobOf(Tree.encode(Tree.create({ root, children: [child] })).finish());
 }
 
+/** A directory of one file, as a Tree and as itself. */
+function bothForms(): { readonly tree: Blob; readonly root: Blob; readonly blobs: readonly Blob[] } {
+  const file = freshBlob();
+  const root = Directory.create({ files: [{ name: 'file', digest: file.digest }] });
+  const tree = blobOf(Tree.encode(Tree.create({ root, children: [] })).finish());
+  return { tree, root: blobOf(Directory.encode(root).finish()), blobs: [file] };
+}
+
 async function result(): Promise<{ output: Blob; stdout: Blob; stderr: Blob; value: ActionResult }> {
   const [output, stdout, stderr] = [freshBlob('output'), freshBlob('stdout'), freshBlob('stderr')];
   await tenant.upload(output, stdout, stderr);
@@ -156,6 +164,25 @@ describe('ActionCache.UpdateActionResult', () => {
     const found = await tenant.getActionResult(action.digest);
     expect(found.outputDirectories.map((each) => [each.path, each.treeDigest])).toEqual([['dir', tree.digest]]);
     expect(found.outputSymlinks.map((each) => [each.path, each.target])).toEqual([['link', 'dir/file']]);
+  });
+
+  it('a directory as a Tree and as Directories comes back as both', async () => {
+    const { tree, root, blobs } = bothForms();
+    await tenant.upload(tree, root, ...blobs);
+    const { action } = await tenant.prepare();
+    const directory = { path: 'dir', treeDigest: tree.digest, rootDirectoryDigest: root.digest };
+    await tenant.updateActionResult(action.digest, { outputDirectories: [directory] });
+    const found = (await tenant.getActionResult(action.digest)).outputDirectories[0];
+    expect([found?.treeDigest, found?.rootDirectoryDigest]).toEqual([tree.digest, root.digest]);
+  });
+
+  choice('a root_directory_digest that is not that of the Tree gives INVALID_ARGUMENT', async () => {
+    const [one, other] = [bothForms(), bothForms()];
+    for (const { tree, root, blobs } of [one, other]) await tenant.upload(tree, root, ...blobs);
+    const { action } = await tenant.prepare();
+    const directory = { path: 'dir', treeDigest: one.tree.digest, rootDirectoryDigest: other.root.digest };
+    const error = await failure(tenant.updateActionResult(action.digest, { outputDirectories: [directory] }));
+    expect(error.code).toBe('INVALID_ARGUMENT');
   });
 
   it('a result of nothing but the empty blob is complete', async () => {

@@ -84,6 +84,16 @@ describe('ByteStream.Write', () => {
     expect((await stream.result).committedSize).toBe(blob.digest.sizeBytes);
   });
 
+  it('a stream that ends without finish_write is answered with what is committed, and completes nothing', async () => {
+    const blob = randomBlob(10_000);
+    const resourceName = tenant.writeName(blob.digest);
+    const { committedSize } = await tenant.write({ resourceName, data: blob.data.subarray(0, 4_000) });
+    expect([0n, 4_000n]).toContain(committedSize);
+    const status = await tenant.queryWriteStatus(resourceName).catch(() => undefined);
+    expect(status?.complete ?? false).toBe(false);
+    expect(await tenant.has(blob.digest)).toBe(false);
+  });
+
   it('messages without data keep the call alive', async () => {
     const blob = freshBlob();
     const half = blob.data.length / 2;

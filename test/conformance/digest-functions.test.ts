@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { blake3 } from '@napi-rs/blake-hash';
 import { describe, expect, it, type TestContext } from 'vitest';
 import {
@@ -9,6 +10,7 @@ import {
   BatchUpdateBlobsRequest,
   CapabilitiesService,
   Command,
+  Compressor_Value,
   ContentAddressableStorageService,
   type Digest,
   DigestFunction_Value,
@@ -103,6 +105,18 @@ describe.each(functions)('%s', (name, hash, segment) => {
     const { committedSize } = await tenant.writeBlob(blob, tenant.resource(`uploads/${randomUUID()}/${path}`));
     expect(committedSize).toBe(blob.digest.sizeBytes);
     expect(await tenant.read(tenant.resource(path))).toEqual(blob.data);
+    expect(await findMissing([blob.digest])).toEqual([]);
+  });
+
+  it('a blob is written and read compressed by names', async (context) => {
+    await requireOffered(digestFunction, context);
+    const compressors = (await offered).cacheCapabilities?.supportedCompressors ?? [];
+    if (!compressors.includes(Compressor_Value.DEFLATE)) context.skip();
+    const blob = fresh();
+    const path = `compressed-blobs/deflate/${segment}${blob.digest.hash}/${blob.digest.sizeBytes}`;
+    const resourceName = tenant.resource(`uploads/${randomUUID()}/${path}`);
+    await tenant.write({ resourceName, data: deflateRawSync(blob.data), finishWrite: true });
+    expect(inflateRawSync(await tenant.read(tenant.resource(path)))).toEqual(blob.data);
     expect(await findMissing([blob.digest])).toEqual([]);
   });
 

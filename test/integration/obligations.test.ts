@@ -2,8 +2,9 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { PROTOCOLS } from '../conformance/obligations/protocols.ts';
+import { WITHOUT_CASE } from '../conformance/obligations/without-case.ts';
 
-/** docs/protocol/obligations.md is made of the list of obligations and of the titles of the conformance suite. */
+/** docs/protocol/obligations.md is made of the list of obligations and of the titles of the cases that hold to them. */
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -15,16 +16,16 @@ interface Case {
 }
 
 /** What is filled in when the tests run stands as an ellipsis. */
-const plain = (title: string) => title.replace(/\$\{[^}]*\}|%s/g, '…').replaceAll("\\'", "'");
+const plain = (title: string) => title.replace(/\$\{[^}]*\}|%[sj]/g, '…').replaceAll("\\'", "'");
 
 const BLOCK = /^ *describe(?:\.each\([^()]*\))?\((['"`])(.*)\1,/;
 
 /** The title on the line of the call, on the next one, or behind the table of an `each`. */
-const TITLES = [/^ *(?:it|choice)(?:\.for\([^()]*\))?\((['"`])(.*)\1, /, /^ *\]\)\((['"`])(.*)\1, /];
+const TITLES = [/^ *(?:it|choice)(?:\.(?:for|each)\([^()]*\))?\((['"`])(.*)\1, /, /^ *\]\)\((['"`])(.*)\1, /];
 const LONE_TITLE = /^ *(['"`])(.*)\1,$/;
 
-async function casesOf(file: string): Promise<Case[]> {
-  const lines = (await readFile(join(ROOT, 'test/conformance', file), 'utf8')).split('\n');
+async function casesOf(folder: string, file: string): Promise<Case[]> {
+  const lines = (await readFile(join(ROOT, folder, file), 'utf8')).split('\n');
   const cases: Case[] = [];
   let block = '';
   for (const [index, line] of lines.entries()) {
@@ -36,15 +37,21 @@ async function casesOf(file: string): Promise<Case[]> {
   return cases;
 }
 
+/** Obligations of a server are held to by the conformance suite, those of a worker by the tests of ours. */
+const FOLDERS = ['test/conformance', 'src/worker'];
+
 async function allCases(): Promise<Case[]> {
-  const files = (await readdir(join(ROOT, 'test/conformance'))).filter((name) => name.endsWith('.test.ts')).sort();
-  return (await Promise.all(files.map(casesOf))).flat();
+  const cases = FOLDERS.map(async (folder) => {
+    const files = (await readdir(join(ROOT, folder))).filter((name) => name.endsWith('.test.ts')).sort();
+    return Promise.all(files.map((file) => casesOf(folder, file)));
+  });
+  return (await Promise.all(cases)).flat(2);
 }
 
 const clauses = PROTOCOLS.flatMap((protocol) => protocol.clauses);
 
 describe('the obligations of the protocols', () => {
-  it('name only cases that the conformance suite has', async () => {
+  it('name only cases that there are', async () => {
     const cases = await allCases();
     const named = clauses.flatMap(({ name, blocks, obligations }) =>
       obligations.flatMap(([, ...titles]) => titles.map((title) => ({ name, blocks, title }))),
@@ -72,7 +79,8 @@ function rendered(cases: readonly Case[]): string {
     '# Obligations and their cases',
     '',
     'What the protocols ask of a server, in our words, and the cases of the [conformance suite](../conformance.md) that',
-    'hold a server to it. Made from `test/conformance`: do not edit it here;',
+    'hold a server to it; what they ask of a worker is held to by the tests of ours, in `src/worker`. Made from',
+    '`test/conformance/obligations`: do not edit it here;',
     '`node_modules/.bin/vitest run --project integration test/integration/obligations.test.ts --update` writes it anew.',
   ];
   for (const protocol of PROTOCOLS) {
@@ -89,9 +97,8 @@ function rendered(cases: readonly Case[]): string {
       }
     }
   }
-  lines.push(
-    '',
-    'What is checked beyond these (health, assets, log streams, bad input, choices of Warren) is in the suite itself.',
-  );
+  lines.push('', '## Without a case', '', 'What no case holds a server to, and why.', '');
+  for (const [what, why] of WITHOUT_CASE) lines.push(`- ${what}: ${why}`);
+  lines.push('', 'What is checked beyond these (bad input, choices of Warren) is in the suite itself.');
   return `${lines.join('\n')}\n`;
 }

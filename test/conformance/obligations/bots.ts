@@ -6,11 +6,13 @@ export const BOTS: Protocol = {
   clauses: [
     {
       name: 'Bots.CreateBotSession',
-      blocks: ['Bots.CreateBotSession'],
+      blocks: ['Bots.CreateBotSession', 'BotSession: whose a field is'],
       obligations: [
         [
           'The server names the session and says when it expires',
           'gives the session a name below its parent and a time to expire, and keeps what the bot said',
+          'the name of a session is the server’s, whatever the bot calls it',
+          'sessions of one bot_id have names of their own',
           'an empty bot_id gives INVALID_ARGUMENT',
           'without a bot session gives INVALID_ARGUMENT',
         ],
@@ -24,7 +26,7 @@ export const BOTS: Protocol = {
     },
     {
       name: 'Bots.UpdateBotSession and BotSession',
-      blocks: ['Bots.UpdateBotSession: the session'],
+      blocks: ['Bots.UpdateBotSession: the session', 'BotSession: whose a field is'],
       obligations: [
         [
           'An update must be of a session that is valid',
@@ -43,13 +45,19 @@ export const BOTS: Protocol = {
         [
           'BotStatus: only a bot that is OK gets work, and one that terminates keeps what it has',
           'a bot that is … gets no lease, and an answer at once',
+          'a bot that does not tell its status gets no lease',
           'a bot that is BOT_TERMINATING keeps and completes its lease',
         ],
       ],
     },
     {
       name: 'Lease and LeaseState',
-      blocks: ['Bots.UpdateBotSession: leases', 'Leases carry the action', 'Bots: metadata'],
+      blocks: [
+        'Bots.UpdateBotSession: leases',
+        'Leases carry the action',
+        'Bots: metadata',
+        'Lease: what a server sends',
+      ],
       obligations: [
         [
           'A bot may go from PENDING to ACTIVE or COMPLETED, and from ACTIVE to COMPLETED',
@@ -77,17 +85,23 @@ export const BOTS: Protocol = {
           'work that can never be run is not tried for ever',
           'a result that is no ActionResult counts as an empty one, or gives the work to a bot again',
         ],
+        [
+          'Ids of leases are unique, and a bot takes the first of a list first',
+          'the leases of one session have ids of their own, and the most urgent come first',
+        ],
+        ['Lease.result is never echoed', 'the result that a bot brings is not echoed'],
         ['Lease.payload is the action', 'as itself or by its digest, unchanged'],
       ],
     },
     {
       name: 'Worker, Device and Property',
-      blocks: ['Platform', 'Bots: capacity'],
+      blocks: ['Platform', 'Bots: capacity', 'BotSession: whose a field is'],
       obligations: [
         [
           'The properties of the first device and of the worker say what the bot offers',
           'an action runs only on a bot that offers what it asks for',
           'a bot with several values of a property fits each of them',
+          'a property of the worker as a whole counts as one of its device',
           'a property of a second device does not count',
         ],
         [

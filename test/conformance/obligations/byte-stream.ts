@@ -28,6 +28,11 @@ export const BYTE_STREAM: Protocol = {
           'a negative read_limit gives INVALID_ARGUMENT',
         ],
         ['What is not there is NOT_FOUND', 'a blob that is not stored gives NOT_FOUND'],
+        [
+          'A header may repeat resource_name, and must not differ',
+          'the header that repeats the resource name is accepted',
+          'a header with another resource name gives INVALID_ARGUMENT',
+        ],
         ['The forms of resource_name', '… gives INVALID_ARGUMENT', 'a broken one is named in the message'],
         [
           'compressed-blobs: read_offset counts plain bytes, and read_limit is refused',
@@ -39,7 +44,12 @@ export const BYTE_STREAM: Protocol = {
     },
     {
       name: 'ByteStream.Write',
-      blocks: ['ByteStream.Write', 'WriteRequest.resource_name', 'compressed-blobs/…'],
+      blocks: [
+        'ByteStream.Write',
+        'WriteRequest.resource_name',
+        'compressed-blobs/…',
+        'a compressor that does not exist',
+      ],
       obligations: [
         [
           'finish_write makes the resource whole, and nothing before it does',
@@ -48,6 +58,16 @@ export const BYTE_STREAM: Protocol = {
           'a finish_write without data may come last',
           'a blob is not there before finish_write',
           'a message after finish_write gives INVALID_ARGUMENT',
+        ],
+        [
+          'A stream that ends early is answered with what is committed; messages may be without data',
+          'a stream that ends without finish_write is answered with what is committed, and completes nothing',
+          'messages without data keep the call alive',
+        ],
+        [
+          'A header may repeat resource_name, and must not differ',
+          'the header that repeats the resource name is accepted',
+          'a header with another resource name gives INVALID_ARGUMENT',
         ],
         [
           'resource_name is set in the first message, and in later ones unset or the same',
@@ -65,6 +85,7 @@ export const BYTE_STREAM: Protocol = {
           'A blob that is stored ends the call early with its size, or with -1 where it comes compressed',
           'a blob that is stored already ends the call at once with its full size',
           'a blob that is stored already ends an upload at once with committed_size -1',
+          'a blob that another client completes in between ends the call with its full size',
         ],
         [
           'What does not fit the digest is refused, and nothing is stored',
@@ -75,8 +96,19 @@ export const BYTE_STREAM: Protocol = {
           'a failed upload can be made anew under the same name',
         ],
         [
+          'compressed-blobs: a call begins at an offset of plain bytes, and its messages follow by compressed ones',
+          'what was uploaded compressed is read plain',
+          'an upload that broke off goes on where its plain bytes ended',
+        ],
+        [
+          'A compressor is one of those that are offered',
+          'is refused with INVALID_ARGUMENT where it is not advertised',
+          'in a resource name gives INVALID_ARGUMENT',
+        ],
+        [
           'Uploads of several clients do not disturb each other',
           'uploads of one blob at the same time all succeed',
+          'uploads of one blob at the same time, compressed and plain, all succeed',
           'one UUID may serve for several blobs',
         ],
         ['The forms of resource_name', '… gives INVALID_ARGUMENT', 'metadata may follow the size in the resource name'],

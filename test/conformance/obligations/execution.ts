@@ -13,6 +13,9 @@ export const EXECUTION: readonly Clause[] = [
       'Execution.Execute: the cache',
       ...SCHEDULING,
       'Leases carry the action',
+      'Execute: an Action that cannot be',
+      'The log streams of an action',
+      '…',
     ],
     obligations: [
       [
@@ -36,12 +39,21 @@ export const EXECUTION: readonly Clause[] = [
         'an action that is not stored gives FAILED_PRECONDITION with MISSING',
         'a command that is not stored gives FAILED_PRECONDITION with MISSING',
         'a missing command and a missing input root are named together',
+        'what an action lacks is named as its function wants it',
+        'what a bot finds missing among the inputs is told to the client blob by blob, as the bot tells it',
       ],
       [
         'An invalid Action is INVALID_ARGUMENT',
         'an unset action_digest gives INVALID_ARGUMENT',
         'bytes that are no Action give INVALID_ARGUMENT',
         'a timeout above what the server allows is refused',
+        'the hash of a stored action with another size is not taken for it',
+        'bytes that are no Command give INVALID_ARGUMENT or FAILED_PRECONDITION',
+        '… gives INVALID_ARGUMENT that names the field, before or instead of running',
+      ],
+      [
+        'A node property of outputs that is not known is INVALID_ARGUMENT',
+        'a node property of outputs that the server does not know gives INVALID_ARGUMENT',
       ],
       [
         'What went wrong while the action ran is told in ExecuteResponse.status, never as an error of the Operation',
@@ -65,6 +77,7 @@ export const EXECUTION: readonly Clause[] = [
       [
         'Action.do_not_cache: neither cached nor merged',
         'do_not_cache: the result is not entered into the action cache',
+        'do_not_cache: a result that is in the cache is not answered',
         'are not merged with do_not_cache: each runs',
       ],
       [
@@ -80,6 +93,11 @@ export const EXECUTION: readonly Clause[] = [
       [
         'ActionResult.execution_metadata tells of worker and times',
         'the result tells who ran it and when it was queued, beside what the bot tells',
+      ],
+      [
+        'stdout_stream_name and stderr_stream_name can be read while the action runs',
+        'are named to the client for reading, and to the bot in the trailer for writing',
+        'bring what the bot writes to every client while the action runs',
       ],
       [
         'ExecutionPolicy.priority: the lower value goes first',
@@ -105,7 +123,7 @@ export const EXECUTION: readonly Clause[] = [
   },
   {
     name: 'Execution.WaitExecution',
-    blocks: ['Execution.WaitExecution'],
+    blocks: ['Execution.WaitExecution', 'Operations.DeleteOperation'],
     obligations: [
       [
         'The present state comes at once, and the end ends the stream',
@@ -114,7 +132,11 @@ export const EXECUTION: readonly Clause[] = [
         'several clients may wait for one operation',
       ],
       ['A broken stream is taken up by the name', 'a client that lost its stream gets the result by the name alone'],
-      ['An unknown name is NOT_FOUND', 'an unknown operation gives NOT_FOUND'],
+      [
+        'A name that is unknown, or that was deleted, is NOT_FOUND',
+        'an unknown operation gives NOT_FOUND',
+        'either is UNIMPLEMENTED, or makes the name unknown',
+      ],
     ],
   },
 ];

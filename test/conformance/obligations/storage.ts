@@ -29,6 +29,7 @@ export const STORAGE: readonly Clause[] = [
     name: 'ActionCache.UpdateActionResult',
     blocks: [
       'ActionCache.UpdateActionResult',
+      'ActionCache.UpdateActionResult: a result that cannot be',
       'ActionCache: every blob that a result names is stored, or there is no result',
     ],
     obligations: [
@@ -38,6 +39,16 @@ export const STORAGE: readonly Clause[] = [
         'a later result takes the place of the earlier',
         'output directories and symlinks come back as they were stored',
         'a result of nothing but the empty blob is complete',
+      ],
+      [
+        'tree_digest and root_directory_digest of a directory are of one root',
+        'a directory as a Tree and as Directories comes back as both',
+        'a root_directory_digest that is not that of the Tree gives INVALID_ARGUMENT',
+      ],
+      [
+        'A bad result is INVALID_ARGUMENT: paths are relative, and each is named once',
+        '… gives INVALID_ARGUMENT that names the field, and is never answered',
+        'an unset result gives INVALID_ARGUMENT that names the field',
       ],
       [
         'A result of what is not stored may be refused with FAILED_PRECONDITION',
@@ -128,6 +139,7 @@ export const STORAGE: readonly Clause[] = [
       [
         'What is missing below the root is left out; a missing root is NOT_FOUND',
         'a root that is not stored gives NOT_FOUND',
+        'the hash of a stored directory with another size is not taken for it',
         'what is missing below the root is left out, and the rest comes',
       ],
       [
@@ -145,6 +157,7 @@ export const STORAGE: readonly Clause[] = [
       'ContentAddressableStorage.SplitBlob',
       'ContentAddressableStorage.SpliceBlob',
       'ContentAddressableStorage.SplitBlob and SpliceBlob',
+      '…',
     ],
     obligations: [
       [
@@ -158,7 +171,20 @@ export const STORAGE: readonly Clause[] = [
         'chunks of FastCDC 2020 keep its bounds',
         'chunks of RepMaxCDC keep its bounds, and make the blob',
       ],
+      [
+        'A server takes a request without a chunking function, and may use another than was asked for',
+        'no chunking function need be named, and one that is not known is refused or replaced',
+        'chunks are verified whatever chunking function is named',
+      ],
+      [
+        'Chunks and blob have the digest function of the request',
+        'the chunks of a blob, and a blob of chunks, have its function',
+      ],
       ['A blob that is not stored is NOT_FOUND', 'a blob that is not stored gives NOT_FOUND'],
+      [
+        'A blob that is there already is taken again, or ALREADY_EXISTS where other chunks of it are kept',
+        'other chunks of a blob that is stored are taken, or ALREADY_EXISTS',
+      ],
       [
         'Stored chunks make a blob that is verified',
         'chunks make the blob',
@@ -183,6 +209,7 @@ export const STORAGE: readonly Clause[] = [
       [
         'low_api_version to high_api_version',
         'low_api_version is not above high_api_version, and 2.0 clients are within',
+        'a version is either numbers or a pre-release',
       ],
       [
         'digest_functions of storage and of execution',
@@ -191,20 +218,56 @@ export const STORAGE: readonly Clause[] = [
         'execution offers no digest function that storage lacks',
       ],
       ['priority_capabilities are ranges', 'every priority range has its minimum before its maximum'],
-      ['symlink_absolute_path_strategy is known', 'symlink_absolute_path_strategy is stated'],
+      [
+        'symlink_absolute_path_strategy is known, and kept to',
+        'symlink_absolute_path_strategy is stated',
+        'a symlink with an absolute target is kept in a result where the strategy is ALLOWED',
+      ],
+      [
+        'Parameters of chunking are within their bounds',
+        'chunking functions are advertised only where blobs are split or spliced, within their bounds',
+      ],
+      ['supported_node_properties', 'the node properties that workers keep are advertised'],
     ],
   },
   {
     name: 'Digest and digest functions',
-    blocks: ['…', 'a digest function that is not offered', 'a digest that cannot be'],
+    blocks: [
+      '…',
+      'a digest function that is not offered',
+      'a digest that cannot be',
+      'ContentAddressableStorage.FindMissingBlobs',
+      'ContentAddressableStorage.BatchReadBlobs',
+      'ContentAddressableStorage.GetTree',
+      'ByteStream.Read',
+      'Execution.Execute: failures before the action runs are a gRPC status',
+    ],
     obligations: [
       [
         'Each function that is offered works in every service',
         'a blob that is stored in a batch is not missing, and is read in a batch',
         'a blob is written and read by names',
+        'a blob is written and read compressed by names',
         'a tree is read',
         'a result is cached, and is a miss without its blobs',
         'an action is executed, and its bot is told the function',
+      ],
+      [
+        'One that is not stated is told by the length of hashes, of those without a segment in names',
+        '… is told by the length of hashes',
+      ],
+      [
+        'The size is part of a digest: the right hash with another size is no match',
+        'a digest with the hash of a stored blob and another size is not taken for it',
+        'the hash of a stored blob with another size is not taken for it',
+        'the hash of a stored action with another size is not taken for it',
+        'the hash of a stored directory with another size is not taken for it',
+      ],
+      [
+        'The empty blob is there in every function, whatever the call',
+        'the empty blob is there',
+        'the empty blob is never missing',
+        'the empty blob is always there',
       ],
       ['One that is not offered is INVALID_ARGUMENT', 'number … gives INVALID_ARGUMENT that names the field'],
       [
