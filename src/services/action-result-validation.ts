@@ -1,22 +1,34 @@
+import type { Digest } from '../domain/digest.ts';
 import type { DigestFunction } from '../domain/digest-function.ts';
-import { invalidArgument } from '../domain/status-error.ts';
-import type { ActionResult } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
+import { invalidArgument, isInfrastructureCode, StatusError } from '../domain/status-error.ts';
+import type { BlobStore } from '../ports/blob-store.ts';
+import { Action, type ActionResult, Command } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
+import { checkOutputPath, depthOf } from '../wire/command.ts';
 import { digestFromWire } from '../wire/digest.ts';
 
 /** Output files, directories and symlinks together that one result may name. */
 const MAX_OUTPUTS = 100_000;
 
+/** Actions and Commands beyond this are not read; Execute takes none such. */
+const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+
 /**
- * Checks a result that came from a client or a bot, before it is given to others: paths stay below the working
- * directory, each is used once, and every digest is well formed.
+ * Checks a result that came from a client or a bot, before it is given to others: paths stay in the input root, each is
+ * used once, and every digest is well formed.
  *
+ * @param depth of the working directory below the input root, as `depthForPaths` gives it.
  * @param field what the result is called in the request.
  * @throws INVALID_ARGUMENT
  */
-export function checkActionResult(result: ActionResult, digestFunction: DigestFunction, field: string): void {
+export function checkActionResult(
+  result: ActionResult,
+  digestFunction: DigestFunction,
+  depth: number,
+  field: string,
+): void {
   const paths = new Set<string>();
   const add = (path: string, name: string) => {
-    checkOutputPath(path, name);
+    checkOutputPath(path, depth, name);
     if (paths.has(path)) throw invalidArgument(name, `the path ${JSON.stringify(path)} occurs twice`);
     paths.add(path);
   };
@@ -49,26 +61,52 @@ export function checkActionResult(result: ActionResult, digestFunction: DigestFu
   }
   // The two older lists repeat what output_symlinks has, so that their paths are not new.
   for (const [index, { path, target }] of outputFileSymlinks.entries()) {
-    checkOutputPath(path, `${field}.output_file_symlinks[${index}].path`);
+    checkOutputPath(path, depth, `${field}.output_file_symlinks[${index}].path`);
     checkTarget(target, `${field}.output_file_symlinks[${index}].target`);
   }
   for (const [index, { path, target }] of outputDirectorySymlinks.entries()) {
-    checkOutputPath(path, `${field}.output_directory_symlinks[${index}].path`);
+    checkOutputPath(path, depth, `${field}.output_directory_symlinks[${index}].path`);
     checkTarget(target, `${field}.output_directory_symlinks[${index}].target`);
   }
   if (result.stdoutDigest !== undefined) digestFromWire(result.stdoutDigest, digestFunction, `${field}.stdout_digest`);
   if (result.stderrDigest !== undefined) digestFromWire(result.stderrDigest, digestFunction, `${field}.stderr_digest`);
 }
 
-/** A path relative to the working directory that does not lead out of it. Empty is the working directory itself. */
-function checkOutputPath(path: string, field: string): void {
-  if (path === '') return;
-  if (path.startsWith('/')) throw invalidArgument(field, `the path ${JSON.stringify(path)} is absolute`);
-  if (path.includes('\0')) throw invalidArgument(field, 'a path holds a NUL character');
-  for (const segment of path.split('/')) {
-    if (segment === '') throw invalidArgument(field, `the path ${JSON.stringify(path)} has an empty segment`);
-    if (segment === '..') throw invalidArgument(field, `the path ${JSON.stringify(path)} has the segment ..`);
+/**
+ * How far paths of a result may climb above the working directory, which its Command alone tells. That is read only where a
+ * path does climb: hardly any client's does but BuildStream's.
+ *
+ * @returns 0 where no path climbs, and where action or Command can't be read: paths that climb are then refused.
+ */
+export async function depthForPaths(
+  result: ActionResult,
+  actionDigest: Digest,
+  blobs: BlobStore,
+  signal: AbortSignal,
+): Promise<number> {
+  if (![...outputPathsOf(result)].some((path) => path.split('/').includes('..'))) return 0;
+  try {
+    const action = Action.decode(await readMessage(blobs, actionDigest, signal));
+    const commandDigest = digestFromWire(action.commandDigest, actionDigest.digestFunction, 'action.command_digest');
+    return depthOf(Command.decode(await readMessage(blobs, commandDigest, signal)).workingDirectory);
+  } catch (cause) {
+    signal.throwIfAborted();
+    const { code } = StatusError.from(cause);
+    if (cause instanceof StatusError && isInfrastructureCode(code)) throw cause;
+    return 0;
   }
+}
+
+function* outputPathsOf(result: ActionResult): Iterable<string> {
+  const { outputFiles, outputDirectories, outputSymlinks, outputFileSymlinks, outputDirectorySymlinks } = result;
+  for (const list of [outputFiles, outputDirectories, outputSymlinks, outputFileSymlinks, outputDirectorySymlinks]) {
+    for (const { path } of list) yield path;
+  }
+}
+
+async function readMessage(blobs: BlobStore, digest: Digest, signal: AbortSignal): Promise<Uint8Array> {
+  if (digest.sizeBytes > MAX_MESSAGE_BYTES) throw invalidArgument('digest', `more than ${MAX_MESSAGE_BYTES} bytes`);
+  return await blobs.readWhole(digest, signal);
 }
 
 function checkTarget(target: string, field: string): void {

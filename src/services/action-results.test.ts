@@ -7,7 +7,7 @@ import type { Directory } from '../domain/merkle-tree.ts';
 import { StatusCode } from '../domain/status-code.ts';
 import type { StatusError } from '../domain/status-error.ts';
 import { silentLogger } from '../lib/log.ts';
-import { ActionResult } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
+import { Action, ActionResult, Command } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
 import { digestToWire } from '../wire/digest.ts';
 import { encodeDirectory } from '../wire/directory.ts';
 import { encodeTree } from '../wire/tree.ts';
@@ -92,6 +92,27 @@ describe('a cache that keeps the first result', () => {
     await blobs.delete(file);
     await once().put('main', action, encode(1, blobs.add('other')), signal);
     expect((await once().get('main', action, signal))?.exitCode).toBe(1);
+  });
+});
+
+describe('a result with paths above the working directory', () => {
+  const putAs = async (workingDirectory: string, path: string) => {
+    const command = blobs.add(Command.encode(Command.fromPartial({ arguments: ['x'], workingDirectory })).finish());
+    const ofCommand = blobs.add(Action.encode(Action.fromPartial({ commandDigest: digestToWire(command) })).finish());
+    await results.put('main', ofCommand, result({ outputFiles: [outputFile(path, blobs.add('file'))] }), signal);
+    return (await results.get('main', ofCommand, signal))?.outputFiles[0]?.path;
+  };
+
+  test('is kept with its own paths as long as they lie in the input root', async () => {
+    expect(await putAs('a/b', '../../c')).toBe('../../c');
+    expect((await failureOf(putAs('a/b', '../../../c'))).message).toContain('leads out of the input root');
+    expect((await failureOf(putAs('', '../c'))).message).toContain('output_files[0].path');
+  });
+
+  test('is refused where its action or Command is not stored', async () => {
+    const put = result({ outputFiles: [outputFile('../c', blobs.add('file'))] });
+    const error = await failureOf(results.put('main', action, put, signal));
+    expect(error.code).toBe(StatusCode.INVALID_ARGUMENT);
   });
 });
 

@@ -19,6 +19,17 @@ describe('checkCommandForm', () => {
     expect(check({ outputFiles: [''] })).toThrow('command.output_files');
   });
 
+  it('takes outputs above the working directory that are in the input root, as BuildStream names them', () => {
+    const workingDirectory = 'buildstream/p/e.bst';
+    expect(check({ workingDirectory, outputPaths: ['.', '../../../buildstream-install'] })).not.toThrow();
+    expect(check({ workingDirectory, outputPaths: ['../../..'] })).not.toThrow();
+    expect(check({ outputPaths: ['a/./b', 'a/../b'] })).not.toThrow();
+    expect(check({ workingDirectory, outputPaths: ['../../../../x'] })).toThrow('leads out of the input root');
+    expect(check({ workingDirectory, outputPaths: ['a/../../../../../x'] })).toThrow('leads out of the input root');
+    expect(check({ workingDirectory, outputFiles: ['../../../../x'] })).toThrow('command.output_files');
+    expect(check({ workingDirectory: 'a/./b' })).toThrow('command.working_directory');
+  });
+
   it('takes the node properties that are known', () => {
     expect(check({ outputNodeProperties: [...NODE_PROPERTIES] })).not.toThrow();
   });

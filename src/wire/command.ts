@@ -35,10 +35,14 @@ export function checkCommandForm(command: Command): void {
     }
   }
   if (command.workingDirectory !== '') checkPath(command.workingDirectory, 'command.working_directory');
-  for (const path of command.outputPaths) if (path !== '') checkPath(path, 'command.output_paths');
+  const depth = depthOf(command.workingDirectory);
+  for (const path of command.outputPaths) checkOutputPath(path, depth, 'command.output_paths');
   if (command.outputPaths.length > 0) return;
-  for (const path of command.outputFiles) checkPath(path, 'command.output_files');
-  for (const path of command.outputDirectories) if (path !== '') checkPath(path, 'command.output_directories');
+  for (const path of command.outputFiles) {
+    if (path === '') throw invalidArgument('command.output_files', 'holds an empty path');
+    checkOutputPath(path, depth, 'command.output_files');
+  }
+  for (const path of command.outputDirectories) checkOutputPath(path, depth, 'command.output_directories');
   const files = new Set(command.outputFiles);
   for (const path of command.outputDirectories) {
     if (files.has(path)) {
@@ -47,16 +51,45 @@ export function checkCommandForm(command: Command): void {
   }
 }
 
+/** Segments of a path without `.`, `..` and empty ones: how many directories `..` may climb from there. */
+export function depthOf(workingDirectory: string): number {
+  return workingDirectory === '' ? 0 : workingDirectory.split('/').length;
+}
+
+/**
+ * Checks the path of an output, which starts at the working directory. It may climb above it (`..`), as BuildStream's do, but
+ * not out of the input root; empty or `.` is the working directory itself.
+ *
+ * @param depth of the working directory below the input root.
+ * @throws INVALID_ARGUMENT that names the field.
+ */
+export function checkOutputPath(path: string, depth: number, field: string): void {
+  if (path === '') return;
+  checkRelative(path, field);
+  let above = depth;
+  for (const segment of path.split('/')) {
+    if (segment === '') throw invalidArgument(field, `${shown(path)} has an empty segment`);
+    if (Buffer.byteLength(segment) > 255) throw invalidArgument(field, 'a segment is longer than 255 bytes');
+    if (segment === '..') above -= 1;
+    else if (segment !== '.') above += 1;
+    if (above < 0) throw invalidArgument(field, `${shown(path)} leads out of the input root`);
+  }
+}
+
 /** A path that stays below where it starts: relative, no `.`, `..` or empty segment. */
 function checkPath(path: string, field: string): void {
-  checkNoNul(path, field);
-  if (path.startsWith('/')) throw invalidArgument(field, `${shown(path)} is absolute; paths are relative`);
+  checkRelative(path, field);
   for (const segment of path.split('/')) {
     if (segment === '' || segment === '.' || segment === '..') {
       throw invalidArgument(field, `${shown(path)} has the segment ${shown(segment)}`);
     }
     if (Buffer.byteLength(segment) > 255) throw invalidArgument(field, 'a segment is longer than 255 bytes');
   }
+}
+
+function checkRelative(path: string, field: string): void {
+  checkNoNul(path, field);
+  if (path.startsWith('/')) throw invalidArgument(field, `${shown(path)} is absolute; paths are relative`);
 }
 
 function checkNoNul(text: string, field: string): void {

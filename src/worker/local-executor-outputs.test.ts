@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { buildAction, store } from '../../test/support/action-builder.ts';
+import { buildAction, InputSymlink, store } from '../../test/support/action-builder.ts';
 import { ExecutorFixture, outputs, SANDBOXES, shell } from '../../test/support/executor-fixture.ts';
 import { digestKey, digestOf } from '../domain/digest.ts';
 import { SHA256 } from '../domain/digest-function.ts';
@@ -44,6 +44,39 @@ describe.each(SANDBOXES)('outputs of LocalExecutor with sandbox %s', (sandbox) =
     const tree = decodeTree(await fixture.read(directory?.treeDigest), SHA256, 'tree');
     expect(tree.directories.size).toBe(3);
     expect(tree.root.symlinks).toMatchObject([{ name: 'l', target: 'nowhere' }]);
+  });
+
+  it('collects outputs beside and above the working directory, by the names that the command has for them', async () => {
+    const { result } = await fixture.execute(
+      shell('echo built > here; echo installed > ../../install/bin/tool; echo top > ../../top', {
+        inputs: { build: { element: { source: 'text' } } },
+        command: {
+          workingDirectory: 'build/element',
+          outputPaths: ['.', '../../install/bin/tool', '../../install', 'x/../../../top', '..'],
+        },
+      }),
+    );
+    expect(result.exitCode).toBe(0);
+    expect(result.outputFiles.map(({ path }) => path)).toEqual(['../../install/bin/tool', 'x/../../../top']);
+    expect(result.outputDirectories.map(({ path }) => path)).toEqual(['.', '../../install', '..']);
+    const names = await Promise.all(
+      result.outputDirectories.map(async ({ treeDigest }) => {
+        const { root } = decodeTree(await fixture.read(treeDigest), SHA256, 'tree');
+        return [...root.files, ...root.directories].map(({ name }) => name);
+      }),
+    );
+    expect(names).toEqual([['here', 'source'], ['bin'], ['element']]);
+  });
+
+  it('refuses outputs that climb out of the inputs behind a symlink', async () => {
+    const error = await fixture.failure(
+      shell('true', {
+        inputs: { deep: { link: new InputSymlink('../top') }, top: {} },
+        command: { workingDirectory: 'deep/link', outputPaths: ['../..'] },
+      }),
+    );
+    expect(error.code).toBe(StatusCode.FAILED_PRECONDITION);
+    expect(error.message).toContain('out of the input root');
   });
 
   it('stores Directories instead of a Tree where the command asks for it', async () => {

@@ -73,7 +73,8 @@ describe.each(SANDBOXES)('LocalExecutor with sandbox %s', (sandbox) => {
   it.each([
     ['output_paths', { outputPaths: ['../x'] }],
     ['output_paths', { outputPaths: ['/etc/x'] }],
-    ['output_paths', { outputPaths: ['a/./b'] }],
+    ['output_paths', { outputPaths: ['a/../../b'] }],
+    ['output_paths', { workingDirectory: 'deep/link', outputPaths: ['../../x/y'] }],
     ['output_paths', { outputPaths: ['a/'] }],
     ['output_files', { outputFiles: ['../x'] }],
     ['output_directories', { outputDirectories: ['a/../../x'] }],
@@ -87,7 +88,7 @@ describe.each(SANDBOXES)('LocalExecutor with sandbox %s', (sandbox) => {
   ])('refuses a command whose %s is %j', async (field, command: Partial<Command>) => {
     const error = await fixture.failure({
       arguments: ['true'],
-      inputs: { escape: new InputSymlink('/etc'), file: 'x' },
+      inputs: { escape: new InputSymlink('/etc'), file: 'x', deep: { link: new InputSymlink('../top') }, top: {} },
       command,
     });
     expect(error).toMatchObject({ code: StatusCode.INVALID_ARGUMENT, message: expect.stringContaining(field) });

@@ -170,10 +170,11 @@ export class OutputCollector {
 
   /** The output's place, whose parent is real and inside; undefined where there is none. */
   #locate(path: string): string | undefined {
-    if (path === '') return this.#workingDirectory;
+    const lexical = join(this.#workingDirectory, path);
+    if (lexical === this.#workingDirectory || lexical === this.#inputRoot) return lexical;
     try {
-      const parent = realpathSync(join(this.#workingDirectory, posix.dirname(path)));
-      if (isBelow(parent, this.#inputRoot)) return join(parent, posix.basename(path));
+      const parent = isBelow(lexical, this.#inputRoot) ? realpathSync(posix.dirname(lexical)) : undefined;
+      if (parent !== undefined && isBelow(parent, this.#inputRoot)) return join(parent, posix.basename(lexical));
     } catch (thrown) {
       const code = systemCode(thrown);
       if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return undefined;

@@ -1,6 +1,6 @@
 import { lstatSync, realpathSync, statSync } from 'node:fs';
-import { join, posix } from 'node:path';
-import { invalidArgument } from '../domain/status-error.ts';
+import { join, posix, relative } from 'node:path';
+import { invalidArgument, type StatusError } from '../domain/status-error.ts';
 import type { RequestedOutputs } from './command-checks.ts';
 import { diskFailure, systemCode } from './disk-failure.ts';
 
@@ -46,8 +46,12 @@ export function makeOutputParents(
     const parent = posix.dirname(path);
     if (path === '' || parent === '.' || made.has(parent)) continue;
     made.add(parent);
+    const folder = join(workingDirectory, parent);
+    if (!isBelow(folder, inputRoot)) throw leadsOut(path);
     try {
-      makeFolders(inputRoot, workingDirectory, parent, path, make);
+      // Where a path climbs above the working directory, its way is looked at from the top.
+      const from = isBelow(folder, workingDirectory) ? workingDirectory : inputRoot;
+      makeFolders(inputRoot, from, relative(from, folder), path, make);
     } catch (thrown) {
       if (systemCode(thrown) === 'ENAMETOOLONG') throw invalidArgument('command.output_paths', 'a path is too long');
       throw diskFailure(thrown, 'Failed to make the folder of an output');
@@ -57,13 +61,13 @@ export function makeOutputParents(
 
 function makeFolders(
   inputRoot: string,
-  workingDirectory: string,
-  parent: string,
+  from: string,
+  folder: string,
   output: string,
   make: (path: string) => void,
 ): void {
-  let at = workingDirectory;
-  for (const segment of parent.split('/')) {
+  let at = from;
+  for (const segment of folder === '' ? [] : folder.split('/')) {
     at = join(at, segment);
     const stats = lstatSync(at, { throwIfNoEntry: false });
     if (stats === undefined) {
@@ -83,7 +87,11 @@ function followInside(inputRoot: string, symlink: string, output: string): strin
   } catch {
     // Said below: it leads nowhere.
   }
-  throw invalidArgument('command.output_paths', `${JSON.stringify(output)} leads through a symlink out of the inputs`);
+  throw leadsOut(output);
+}
+
+function leadsOut(output: string): StatusError {
+  return invalidArgument('command.output_paths', `${JSON.stringify(output)} leads through a symlink out of the inputs`);
 }
 
 /** Whether a real path is `folder` or lies in it. */
