@@ -18,7 +18,7 @@ const CACHED_AT_MOST = 0.08;
  */
 export const bazel: Scenario = {
   name: 'bazel',
-  what: 'a C++ workspace of some 230 actions, a compilation takes 0.5 s: Bazel alone, a cold grid, a warm cache',
+  what: 'a C++ workspace of some 230 actions, a compilation takes 0.5 s on average: Bazel alone, a cold grid, a warm cache',
   run: (options) => measureWorkspace('bazel', 'usual', options),
 };
 
@@ -28,7 +28,7 @@ export const bazel: Scenario = {
  */
 export const bazelLight: Scenario = {
   name: 'bazel-light',
-  what: 'the same with sources that compile in a quarter of a second, fewer than products have',
+  what: 'the same with sources that compile in a quarter of a second, less than products have',
   run: (options) => measureWorkspace('bazel, light sources', 'light', options),
 };
 
