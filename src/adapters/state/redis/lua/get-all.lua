@@ -4,10 +4,8 @@
 --
 -- KEYS[1...] the records
 --
--- Returns each, packed as in fragments/record.lua.
-
---- include record
+-- Returns for each its fields and values in turn, none where there is no record.
 
 local records = {}
-for i, key in ipairs(KEYS) do records[i] = read_record(key) end
+for i, key in ipairs(KEYS) do records[i] = redis.call('HGETALL', key) end
 return records

@@ -4,8 +4,6 @@
 --
 -- KEYS[1] the record
 --
--- Returns it packed as in fragments/record.lua, or nil.
+-- Returns fields and values in turn, none where there is no record.
 
---- include record
-
-return read_record(KEYS[1])
+return redis.call('HGETALL', KEYS[1])
