@@ -21,7 +21,6 @@ const SCRIPT_NAMES = [
   'refresh-watches',
   'peek-due',
   'claim-due',
-  'look-at-lines',
   'get',
   'get-all',
   'get-by-operation',
