@@ -1,31 +1,30 @@
 import type { Digest } from '../domain/digest.ts';
-import type { DigestFunction } from '../domain/digest-function.ts';
 import { invalidArgument, isInfrastructureCode, StatusError } from '../domain/status-error.ts';
 import type { BlobStore } from '../ports/blob-store.ts';
 import { Action, type ActionResult, Command } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
-import { checkOutputPath, depthOf } from '../wire/command.ts';
+import { checkCommandForm, checkOutputPath, depthOf, MAX_ACTION_BYTES } from '../wire/command.ts';
 import { digestFromWire } from '../wire/digest.ts';
 
 /** Output files, directories and symlinks together that one result may name. */
 const MAX_OUTPUTS = 100_000;
 
-/** Actions and Commands beyond this are not read; Execute takes none such. */
-const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
-
 /**
  * Checks a result that came from a client or a bot, before it is given to others: paths stay in the input root, each is
  * used once, and every digest is well formed.
  *
- * @param depth of the working directory below the input root, as `depthForPaths` gives it.
+ * @param blobs where Action and Command are looked up.
  * @param field what the result is called in the request.
  * @throws INVALID_ARGUMENT
  */
-export function checkActionResult(
+export async function checkActionResult(
   result: ActionResult,
-  digestFunction: DigestFunction,
-  depth: number,
+  actionDigest: Digest,
+  blobs: BlobStore,
   field: string,
-): void {
+  signal: AbortSignal,
+): Promise<void> {
+  const { digestFunction } = actionDigest;
+  const depth = await depthForPaths(result, actionDigest, blobs, signal);
   const paths = new Set<string>();
   const add = (path: string, name: string) => {
     checkOutputPath(path, depth, name);
@@ -76,9 +75,10 @@ export function checkActionResult(
  * How far paths of a result may climb above the working directory, which its Command alone tells. That is read only where a
  * path does climb: hardly any client's does but BuildStream's.
  *
- * @returns 0 where no path climbs, and where action or Command can't be read: paths that climb are then refused.
+ * @returns 0 where no path climbs, and where Action or Command can't be read or Execute would refuse it: paths that climb are
+ *   then refused.
  */
-export async function depthForPaths(
+async function depthForPaths(
   result: ActionResult,
   actionDigest: Digest,
   blobs: BlobStore,
@@ -88,7 +88,10 @@ export async function depthForPaths(
   try {
     const action = Action.decode(await readMessage(blobs, actionDigest, signal));
     const commandDigest = digestFromWire(action.commandDigest, actionDigest.digestFunction, 'action.command_digest');
-    return depthOf(Command.decode(await readMessage(blobs, commandDigest, signal)).workingDirectory);
+    const command = Command.decode(await readMessage(blobs, commandDigest, signal));
+    // Who made it is not known here: unchecked, a working directory of dots would count for as many steps.
+    checkCommandForm(command);
+    return depthOf(command.workingDirectory);
   } catch (cause) {
     signal.throwIfAborted();
     const { code } = StatusError.from(cause);
@@ -105,7 +108,7 @@ function* outputPathsOf(result: ActionResult): Iterable<string> {
 }
 
 async function readMessage(blobs: BlobStore, digest: Digest, signal: AbortSignal): Promise<Uint8Array> {
-  if (digest.sizeBytes > MAX_MESSAGE_BYTES) throw invalidArgument('digest', `more than ${MAX_MESSAGE_BYTES} bytes`);
+  if (digest.sizeBytes > MAX_ACTION_BYTES) throw invalidArgument('digest', `more than ${MAX_ACTION_BYTES} bytes`);
   return await blobs.readWhole(digest, signal);
 }
 

@@ -109,6 +109,13 @@ describe('a result with paths above the working directory', () => {
     expect((await failureOf(putAs('', '../c'))).message).toContain('output_files[0].path');
   });
 
+  test.each(['./././.', 'a/../../..', 'a//b', '/a/b'])(
+    'is refused where its Command has the working directory %s',
+    async (bad) => {
+      expect((await failureOf(putAs(bad, '../c'))).message).toContain('leads out of the input root');
+    },
+  );
+
   test('is refused where its action or Command is not stored', async () => {
     const put = result({ outputFiles: [outputFile('../c', blobs.add('file'))] });
     const error = await failureOf(results.put('main', action, put, signal));

@@ -7,7 +7,7 @@ import type { ActionCacheStore } from '../ports/action-cache-store.ts';
 import type { BlobStore } from '../ports/blob-store.ts';
 import { ActionResult } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
 import { digestFromWire, digestToWire } from '../wire/digest.ts';
-import { checkActionResult, depthForPaths } from './action-result-validation.ts';
+import { checkActionResult } from './action-result-validation.ts';
 import type { ActionResults } from './instances.ts';
 import { ReferencedBlobs, type ReferencedBlobsOptions } from './referenced-blobs.ts';
 
@@ -74,8 +74,7 @@ export class CompletenessCheckingActionResults implements ActionResults {
    */
   async put(instanceName: string, actionDigest: Digest, result: ActionResult, signal: AbortSignal): Promise<void> {
     const { digestFunction } = actionDigest;
-    const depth = await depthForPaths(result, actionDigest, this.#blobs, signal);
-    checkActionResult(result, digestFunction, depth, 'action_result');
+    await checkActionResult(result, actionDigest, this.#blobs, 'action_result', signal);
     const stored = await this.#storeInlined(result, actionDigest, signal);
     const encoded = ActionResult.encode(stored).finish();
     if (encoded.byteLength > this.#maxResultSizeBytes) {

@@ -4,15 +4,12 @@ import type { Requirement } from '../domain/platform.ts';
 import { StatusCode } from '../domain/status-code.ts';
 import { invalidArgument, StatusError } from '../domain/status-error.ts';
 import { Action, Command, type ExecuteRequest } from '../proto/build/bazel/remote/execution/v2/remote_execution.ts';
-import { checkCommandForm } from '../wire/command.ts';
+import { checkCommandForm, MAX_ACTION_BYTES } from '../wire/command.ts';
 import { digestFromWire, digestFunctionFromWire } from '../wire/digest.ts';
 import { durationToMilliseconds } from '../wire/time.ts';
 import { missingBlobs } from './action-results.ts';
 import type { Instance, Instances } from './instances.ts';
 import type { PlatformRules } from './platform-rules.ts';
-
-/** The largest Action and Command that are read, in bytes: what fits into one message. */
-const MAX_ACTION_BYTES = 4 * 1024 * 1024;
 
 /** An Execute request whose Action and Command were read and found good. */
 export interface CheckedExecution {

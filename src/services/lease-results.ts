@@ -15,7 +15,7 @@ import type { Verdict } from '../scheduling/reconciling.ts';
 import { anyMessageName } from '../wire/any.ts';
 import { OK_STATUS } from '../wire/status.ts';
 import { timestampFromMilliseconds } from '../wire/time.ts';
-import { checkActionResult, depthForPaths } from './action-result-validation.ts';
+import { checkActionResult } from './action-result-validation.ts';
 import type { Instances } from './instances.ts';
 
 export interface LeaseResultsOptions {
@@ -57,8 +57,7 @@ export class LeaseResults {
     const digest = digestFromPlain(job.actionDigest);
     try {
       const instance = this.#instances.get(job.instanceName);
-      const depth = await depthForPaths(result, digest, instance.blobs, signal);
-      checkActionResult(result, digest.digestFunction, depth, 'result');
+      await checkActionResult(result, digest, instance.blobs, 'result', signal);
       if (!job.doNotCache && (result.exitCode === 0 || instance.cacheFailedActions)) {
         await instance.actionResults.put(job.instanceName, digest, result, signal);
       }

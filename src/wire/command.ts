@@ -7,6 +7,9 @@ import type { Command } from '../proto/build/bazel/remote/execution/v2/remote_ex
  */
 export const NODE_PROPERTIES: readonly string[] = ['mtime', 'unix_mode'];
 
+/** The largest Action and Command that a server reads, in bytes: what fits into one message. */
+export const MAX_ACTION_BYTES = 4 * 1024 * 1024;
+
 /**
  * Checks that a Command can be run at all, whoever runs it: that it names a program, that nothing holds a NUL, that no
  * path leads out of the input root, and that it asks for no node property that is not known.
@@ -51,7 +54,7 @@ export function checkCommandForm(command: Command): void {
   }
 }
 
-/** Segments of a path without `.`, `..` and empty ones: how many directories `..` may climb from there. */
+/** How many directories `..` may climb from a working directory. @param workingDirectory of a Command that was checked. */
 export function depthOf(workingDirectory: string): number {
   return workingDirectory === '' ? 0 : workingDirectory.split('/').length;
 }
