@@ -160,26 +160,24 @@ describe.each(SANDBOXES)('inputs of LocalExecutor with sandbox %s', (sandbox) =>
   });
 
   it('keeps the files for what is printed while nothing is, and shows no action what another has printed', async () => {
-    const inode = (name: string) => statSync(join(fixture.folder, 'work', kept ?? '', 'scratch', name)).ino;
+    const files = () =>
+      ['stdout', 'stderr'].map((name) => {
+        const { ino, mode } = statSync(join(fixture.folder, 'work', kept ?? '', 'scratch', name));
+        return { ino, mode: mode & 0o777 };
+      });
     await fixture.execute(shell('true'));
     await fixture.executor.settled();
     const [kept] = fixture.workFolders();
-    const before = ['stdout', 'stderr'].map(inode);
-    const quiet = await fixture.execute(shell('echo printed >&2; chmod 666 /dev/stdout'));
-    expect(quiet.result.stderrRaw.toString()).toBe('printed\n');
+    const loud = await fixture.execute(shell('echo printed >&2; chmod 666 /dev/stdout'));
+    expect(loud.result.stderrRaw.toString()).toBe('printed\n');
     await fixture.executor.settled();
     expect(fixture.workFolders()).toEqual([kept]);
-    expect(
-      ['stdout', 'stderr'].map(
-        (name) => statSync(join(fixture.folder, 'work', kept ?? '', 'scratch', name)).mode & 0o777,
-      ),
-    ).toEqual([0o600, 0o600]);
-    const after = ['stdout', 'stderr'].map(inode);
+    const before = files();
+    expect(before.map(({ mode }) => mode)).toEqual([0o600, 0o600]);
     const next = await fixture.execute(shell('true'));
     expect([next.result.stdoutRaw.length, next.result.stderrRaw.length]).toEqual([0, 0]);
     await fixture.executor.settled();
-    expect(['stdout', 'stderr'].map(inode)).toEqual(after);
-    expect(before).toHaveLength(2);
+    expect(files()).toEqual(before);
   });
 
   it('gives no directory on that has a mode of its own', async () => {

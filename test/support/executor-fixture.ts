@@ -116,12 +116,12 @@ export class ExecutorFixture {
     return Buffer.from(await this.#blobs.readWhole(digestFromWire(wire, SHA256, 'test'), never));
   }
 
-  /** Names of the folders that actions have, and of the one that is kept for the next. */
   /** Empty directories that wait for an execution. */
   spareDirectories(): string[] {
     return readdirSync(join(this.folder, 'work/directories'));
   }
 
+  /** Names of the folders that actions have, and of the one that is kept for the next. */
   workFolders(): string[] {
     return readdirSync(join(this.folder, 'work')).filter((name) => name !== 'directories');
   }
