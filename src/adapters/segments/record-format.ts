@@ -24,6 +24,7 @@ const VERSION = 1;
 
 export const SEGMENT_HEADER_BYTES = 16;
 export const RECORD_HEADER_BYTES = 72;
+const SEGMENT_CHECKSUM_AT = 12;
 const KEY_AT = 32;
 /** Places are counted in units of so many bytes. */
 export const PLACE_UNIT = 8;
@@ -51,8 +52,17 @@ export function encodeSegmentHeader(segment: number): Buffer {
   header.writeUInt32LE(SEGMENT_MAGIC, 0);
   header.writeUInt32LE(VERSION, 4);
   header.writeUInt32LE(segment, 8);
-  header.writeUInt32LE(crc32(header.subarray(0, 12)), 12);
+  header.writeUInt32LE(checksumOfHeader(header), SEGMENT_CHECKSUM_AT);
   return header;
+}
+
+/** Whether the header of a segment was damaged, so that it is neither of this version and segment nor of any other. */
+export function isDamagedSegmentHeader(header: Buffer): boolean {
+  return header.readUInt32LE(SEGMENT_CHECKSUM_AT) !== checksumOfHeader(header);
+}
+
+function checksumOfHeader(header: Buffer): number {
+  return crc32(header.subarray(0, SEGMENT_CHECKSUM_AT));
 }
 
 export function isSegmentHeader(header: Buffer, segment: number): boolean {

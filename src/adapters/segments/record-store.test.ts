@@ -212,6 +212,20 @@ describe('RecordStore', () => {
     await after.close();
   });
 
+  test('a damaged segment header takes no record with it', async () => {
+    const directory = newDirectory();
+    const store = await open(directory);
+    for (let n = 0; n < 20; n++) await store.put(key(n), value(n, 100));
+    const segment = join(directory, segmentFiles(directory)[0] as string);
+    const bytes = readFileSync(segment);
+    bytes[0] = 0;
+    writeFileSync(segment, bytes);
+    await store.close();
+    const again = await open(directory);
+    expect((await contents(again, 20)).size).toBe(20);
+    await again.close();
+  });
+
   test('a segment that is cut while the store runs is noticed', async () => {
     const directory = newDirectory();
     const store = await open(directory);

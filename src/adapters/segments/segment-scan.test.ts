@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -13,7 +13,7 @@ import {
   SEGMENT_HEADER_BYTES,
 } from './record-format.ts';
 import { digestRecordKey, keyHash, newRecordKey } from './record-key.ts';
-import { type Certify, hasSegmentHeader, scanSegment } from './segment-scan.ts';
+import { type Certify, hasSegmentHeader, mendSegmentHeader, scanSegment } from './segment-scan.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'warren-scan-'));
 const path = join(directory, 'segment');
@@ -129,5 +129,21 @@ describe('scanSegment', () => {
     expect(await hasSegmentHeader(path, NUMBER + 1)).toBe(false);
     writeFileSync(path, header.subarray(0, 10));
     expect(await hasSegmentHeader(path, NUMBER)).toBe(false);
+  });
+
+  test('a damaged header is mended, one of another segment or version and a torn one are not', async () => {
+    const header = encodeSegmentHeader(NUMBER);
+    for (let at = 0; at < header.byteLength; at++) {
+      const damaged = Buffer.concat([header, Buffer.from('what follows')]);
+      damaged[at] = (damaged[at] as number) ^ 1;
+      writeFileSync(path, damaged);
+      expect(await mendSegmentHeader(path, NUMBER)).toBe(true);
+      expect(readFileSync(path)).toEqual(Buffer.concat([header, Buffer.from('what follows')]));
+    }
+    for (const bytes of [encodeSegmentHeader(NUMBER + 1), header.subarray(0, 10)]) {
+      writeFileSync(path, bytes);
+      expect(await mendSegmentHeader(path, NUMBER)).toBe(false);
+      expect(readFileSync(path)).toEqual(Buffer.from(bytes));
+    }
   });
 });

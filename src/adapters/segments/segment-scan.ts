@@ -1,8 +1,10 @@
 import { open } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import { readAt } from '../../lib/file-io.ts';
+import { readAt, writeAt } from '../../lib/file-io.ts';
 import {
   decodeRecordHeader,
+  encodeSegmentHeader,
+  isDamagedSegmentHeader,
   isSegmentHeader,
   PLACE_UNIT,
   RECORD_HEADER_BYTES,
@@ -38,6 +40,25 @@ export async function hasSegmentHeader(path: string, number: number): Promise<bo
   try {
     const header = Buffer.alloc(SEGMENT_HEADER_BYTES);
     return (await readAt(handle.fd, header, 0)) === SEGMENT_HEADER_BYTES && isSegmentHeader(header, number);
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Writes the header of a segment again where it was damaged: every record names its segment and place by itself, so that
+ * none need be lost with it.
+ *
+ * @returns whether it did; not where the header is whole but another's, or the file too short for one.
+ */
+export async function mendSegmentHeader(path: string, number: number): Promise<boolean> {
+  const handle = await open(path, 'r+');
+  try {
+    const header = Buffer.alloc(SEGMENT_HEADER_BYTES);
+    const isThere = (await readAt(handle.fd, header, 0)) === SEGMENT_HEADER_BYTES;
+    if (!isThere || !isDamagedSegmentHeader(header)) return false;
+    await writeAt(handle.fd, encodeSegmentHeader(number), 0);
+    return true;
   } finally {
     await handle.close();
   }

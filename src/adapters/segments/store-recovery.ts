@@ -5,7 +5,7 @@ import { PLACE_UNIT, RecordKind, recordBytes, SEGMENT_HEADER_BYTES } from './rec
 import { NO_SEGMENT, RecordIndex } from './record-index.ts';
 import { KEY_WORDS, newRecordKey } from './record-key.ts';
 import { type Segment, segmentNumber } from './segment.ts';
-import { hasSegmentHeader, type ScannedRecord, scanSegment } from './segment-scan.ts';
+import { hasSegmentHeader, mendSegmentHeader, type ScannedRecord, scanSegment } from './segment-scan.ts';
 import type { StoreState } from './store-state.ts';
 
 const CLEAN_MARK = 'clean';
@@ -63,9 +63,12 @@ async function findSegments(state: StoreState): Promise<void> {
       continue;
     }
     if (!(await hasSegmentHeader(path, number))) {
-      state.dependencies.logger.warn({ path }, 'removed a segment without a valid header; its blobs are missing');
-      await rm(path);
-      continue;
+      if (!(await mendSegmentHeader(path, number))) {
+        state.dependencies.logger.warn({ path }, 'removed a segment without a valid header; its blobs are missing');
+        await rm(path);
+        continue;
+      }
+      state.dependencies.logger.warn({ path }, 'mended the damaged header of a segment');
     }
     const { size } = await stat(path);
     state.segments.add({ number, path, committedBytes: size, liveBytes: 0, sealed: true });
