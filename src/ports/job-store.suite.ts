@@ -5,11 +5,12 @@ import type { Job } from '../domain/job.ts';
 import { createJob } from '../domain/job-machine/create.ts';
 import type { JobEvent, Submission } from '../domain/job-machine/event.ts';
 import { isJoinable } from '../domain/job-machine/join.ts';
-import { isOnlyLookDue, nextDeadline } from '../domain/job-machine/tick.ts';
+import { isOnlyLookDue, mayWait, nextDeadline } from '../domain/job-machine/tick.ts';
 import { transition } from '../domain/job-machine/transition.ts';
 import { STAGE_NUMBERS } from '../domain/operation-query.ts';
 import { createRequirement } from '../domain/platform.ts';
-import { dueLook, type JobStore } from './job-store.ts';
+import { WaitingLines } from '../domain/waiting-lines.ts';
+import type { JobStore } from './job-store.ts';
 
 /** A store that a test has for itself, with a clock that the test moves. */
 export interface JobStoreFixture extends AsyncDisposable {
@@ -24,7 +25,7 @@ export interface JobStoreFixture extends AsyncDisposable {
 
 const signal = new AbortController().signal;
 const HASHES = ['a', 'b', 'c'].map((letter) => letter.repeat(64));
-const POLICY = {
+export const POLICY = {
   maxAttempts: 3,
   queueTimeout: 1_000_000,
   executionTimeout: 500_000,
@@ -191,23 +192,6 @@ export function describeJobStore(name: string, create: () => Promise<JobStoreFix
       expect(await fixture.store.due(10, signal)).toEqual(due);
       await fixture.store.apply(job.id, { type: 'tick' }, signal);
       expect((await fixture.store.get(job.id, signal))?.state).toBe('cancelled');
-    });
-
-    test('the look at a job that waits comes to one caller, and is put off by the grace', async () => {
-      await using fixture = await create();
-      const { store } = fixture;
-      const requirement = createRequirement([{ name: 'ISA', value: 'arm' }]);
-      const { job } = await store.submit(submissionOf({ requirement, priority: -3 }), signal);
-      await store.settle([{ jobId: job.id, version: 1 }], signal);
-      await fixture.advance(2_000);
-      const { jobIds, looks } = await store.due(10, signal);
-      expect([jobIds, looks.length]).toEqual([[], 1]);
-      const look = { ...dueLook(job, job.offeredAt), offeredFor: expect.any(Number) as number };
-      expect(looks[0]).toEqual(look);
-      expect(await store.due(10, signal)).toEqual({ jobIds: [], looks: [] });
-      await store.apply(job.id, { type: 'fit', unmet: 'no bot' }, signal);
-      await fixture.advance(POLICY.unservedGrace + 1_000);
-      expect((await store.due(10, signal)).looks).toEqual([{ ...look, wasUnserved: true }]);
     });
 
     test('a finished job is forgotten after its retention, operations and all', async () => {
@@ -410,14 +394,31 @@ export function withOwnOffer(event: JobEvent, job: Job | undefined): JobEvent {
   return { ...event, offeredAt: job?.offeredAt ?? 0 };
 }
 
+/** Takes the looks that are due out of the lines. */
+function lookedAtInLines(lines: WaitingLines, model: ReadonlyMap<string, Job>, now: number): readonly Job[] {
+  const looked: Job[] = [];
+  for (let due = lines.nextDue(now); due !== undefined; due = lines.nextDue(now)) {
+    const jobs = due.jobIds.map((id) => model.get(id)).filter((job) => job !== undefined);
+    looked.push(...jobs.filter((job) => mayWait(job, now)));
+    lines.lookAgain(due.line, now + POLICY.unservedGrace);
+  }
+  return looked;
+}
+
 /** Drives the store and the machine side by side, and compares after each step. */
 async function replay({ store, advance }: JobStoreFixture, steps: readonly Step[]): Promise<void> {
   const model = new Map<string, Job>();
+  const lines = new WaitingLines();
   const order: string[] = [];
   let now = 1_000_000;
   // Nothing stays owed, so that only deadlines make a job due.
   const settle = async (job: Job | undefined) => {
     if (job !== undefined) await store.settle([{ jobId: job.id, version: job.version }], signal);
+  };
+  const put = (jobId: string, job: Job | undefined) => {
+    lines.note(model.get(jobId), job, now);
+    if (job === undefined) model.delete(jobId);
+    else model.set(jobId, job);
   };
   const both = async (jobId: string, event: JobEvent) => {
     const before = model.get(jobId);
@@ -428,8 +429,7 @@ async function replay({ store, advance }: JobStoreFixture, steps: readonly Step[
       return;
     }
     const made = transition(before, withOwnOffer(event, before), now);
-    if (made.next === undefined) model.delete(jobId);
-    else model.set(jobId, made.next);
+    put(jobId, made.next);
     assert.equal(applied?.accepted, made.accepted);
     assert.deepEqual(
       applied?.effects.map((each) => each.type),
@@ -459,7 +459,7 @@ async function replay({ store, advance }: JobStoreFixture, steps: readonly Step[
             : transition(joinable, { type: 'join', operation, watch }, now);
         assert.equal(submitted.joined, joinable !== undefined);
         assert.deepEqual(shapeOf(submitted.job), shapeOf(made.next));
-        if (made.next !== undefined) model.set(made.next.id, made.next);
+        if (made.next !== undefined) put(made.next.id, made.next);
         order.push(submitted.job.id);
         break;
       }
@@ -481,11 +481,14 @@ async function replay({ store, advance }: JobStoreFixture, steps: readonly Step[
         const expected = [...model.values()].filter((job) => nextDeadline(job) <= now);
         const looked = expected.filter((job) => isOnlyLookDue(job, now));
         const idsOf = (jobs: readonly Job[]) => jobs.map((job) => job.id).sort();
-        assert.deepEqual(looks.map((look) => look.jobId).sort(), idsOf(looked));
+        assert.deepEqual(
+          looks.map((look) => look.jobId).sort(),
+          idsOf([...looked, ...lookedAtInLines(lines, model, now)]),
+        );
         assert.deepEqual([...jobIds].sort(), idsOf(expected.filter((job) => !looked.includes(job))));
         for (const job of looked) {
           const { next } = transition(job, { type: 'tick' }, now);
-          if (next !== undefined) model.set(job.id, next);
+          put(job.id, next);
         }
         for (const jobId of jobIds) await both(jobId, { type: 'tick' });
         break;

@@ -129,9 +129,11 @@ export interface JobStore {
   /**
    * What is due: jobs whose deadline has passed or whose effects were not settled in time, the earliest first, and looks
    * at jobs that wait. Each is given to one caller. A job comes to another only if it is still due some seconds later; a
-   * look is put off by the job's grace with that, as a `tick` would do, which would be a step and a record for each.
+   * look is put off by the job's grace with that. Of jobs that wait together (`WaitingLines`) the oldest few are looked at
+   * for all of them; one that no bot fitted is looked at by itself.
    *
-   * @param limit jobs in all. Where more are due these are any of them, and a few calls come to all.
+   * @param limit jobs in all, a few more where lines are looked at. Where more are due these are any of them, and a few
+   *   calls come to all.
    */
   due(limit: number, signal: AbortSignal): Promise<DueJobs>;
 

@@ -8,6 +8,7 @@ import { SHARDS } from '../../src/domain/shard.ts';
 import { StatusCode } from '../../src/domain/status-code.ts';
 import { assetOf, describeAssetStore, keyOf } from '../../src/ports/asset-store.suite.ts';
 import { describeBotSessionStore } from '../../src/ports/bot-session-store.suite.ts';
+import { describeJobLooks } from '../../src/ports/job-looks.suite.ts';
 import { describeJobSharing } from '../../src/ports/job-sharing.suite.ts';
 import { describeJobStore, submissionOf } from '../../src/ports/job-store.suite.ts';
 import { describeLogStreamStore } from '../../src/ports/log-stream-store.suite.ts';
@@ -31,6 +32,7 @@ setMaxListeners(0, signal);
 
 function describeStores(name: string, connection: () => RedisConnection): void {
   describeJobStore(`RedisJobStore on ${name}`, () => jobStoreFixture(connection()));
+  describeJobLooks(`RedisJobStore on ${name}`, () => jobStoreFixture(connection()));
   describeJobSharing(`RedisJobStore on ${name}`, () => jobStoreFixture(connection()));
   describeBotSessionStore(`RedisBotSessionStore on ${name}`, () => botSessionStoreFixture(connection()));
   describeAssetStore(`RedisAssetStore on ${name}`, () => assetStoreSubject(connection()));
@@ -53,6 +55,44 @@ describe('one server', () => {
   });
 
   describeStores('one server', () => connection);
+
+  test('finds what an older replica wrote or left behind, which knew no lines', async () => {
+    const client = new Redis(server.url);
+    const keyPrefix = 'older-replica:';
+    let now = 1_000_000;
+    const store = createJobStore(connection, { keyPrefix, now: () => now });
+    const { job } = await store.submit(submissionOf(), signal);
+    await store.settle([{ jobId: job.id, version: 1 }], signal);
+    const shard = `${keyPrefix}{${job.id.slice(0, 2)}}`;
+    const [line = ''] = await client.zrange(`${shard}:lines`, '0', '-1');
+    await client.del(`${shard}:lines`, `${shard}:line:${line}`);
+    await client.zadd(`${shard}:deadlines`, job.fitCheckAt, job.id);
+    now += 2_000;
+    expect(await store.due(10, signal)).toEqual({ jobIds: [], looks: [] });
+    expect((await store.due(10, signal)).looks.map((look) => look.jobId)).toEqual([job.id]);
+    const gone = `${job.id.slice(0, -1)}f`;
+    await store.apply(job.id, { type: 'cancel', reason: 'enough' }, signal);
+    await client.zadd(`${shard}:line:${line}`, 1, gone);
+    await client.zadd(`${shard}:lines`, now, line);
+    expect(await store.due(10, signal)).toEqual({ jobIds: [], looks: [] });
+    expect(await client.exists(`${shard}:lines`, `${shard}:line:${line}`)).toBe(0);
+    client.disconnect();
+  });
+
+  test('keeps no line longer than what stands in it', async () => {
+    const client = new Redis(server.url);
+    const keyPrefix = 'line-lives:';
+    const store = createJobStore(connection, { keyPrefix });
+    const { job } = await store.submit(submissionOf(), signal);
+    const bot = { attempt: 1, botId: 'bot' };
+    await store.apply(job.id, { type: 'lease', ...bot, botSessionName: 'session', leaseMilliseconds: 1_000 }, signal);
+    expect(await client.keys(`${keyPrefix}{*}:line*`)).toEqual([]);
+    await store.apply(job.id, { type: 'give-back', ...bot, reason: 'refused' }, signal);
+    const keys = await client.keys(`${keyPrefix}{*}:line*`);
+    expect(keys).toHaveLength(2);
+    for (const key of keys) expect(await client.pttl(key)).toBeGreaterThan(0);
+    client.disconnect();
+  });
 
   test('keeps no asset for ever, and no more of them than configured', async () => {
     const client = new Redis(server.url);

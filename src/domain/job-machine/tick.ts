@@ -17,7 +17,8 @@ export function nextDeadline(job: Job): number {
     bound(job.lease.expiresAt);
     bound(job.lease.leasedAt + job.policy.executionTimeout);
   } else {
-    bound(job.fitCheckAt);
+    // Others stand in a line, and are looked at with it.
+    if (job.unservedSince !== undefined) bound(job.fitCheckAt);
     if (job.policy.queueTimeout !== undefined) bound(job.queuedAt + job.policy.queueTimeout);
   }
   return deadline;
@@ -34,10 +35,15 @@ export function tick(job: Job, now: number): Transition {
   return job.lease === undefined ? tickQueued(job, now) : tickLeased(job, job.lease, now);
 }
 
-/** Whether nothing of a job that waits is due but the look whether any bot fits it. */
+/** Whether nothing is due of a job that no bot fitted but another look whether one does. */
 export function isOnlyLookDue(job: Job, now: number): boolean {
+  return job.unservedSince !== undefined && now >= job.fitCheckAt && mayWait(job, now);
+}
+
+/** Whether a job waits, and neither its wait nor its clients' interest has come to an end. */
+export function mayWait(job: Job, now: number): boolean {
   const { queueTimeout } = job.policy;
-  if (job.state !== 'queued' || now < job.fitCheckAt || now >= abandonedAt(job)) return false;
+  if (job.state !== 'queued' || now >= abandonedAt(job)) return false;
   return queueTimeout === undefined || now < job.queuedAt + queueTimeout;
 }
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { StatusCode } from '../../../domain/status-code.ts';
 import { FakeClock } from '../../../lib/fake-clock.ts';
+import { describeJobLooks } from '../../../ports/job-looks.suite.ts';
 import { describeJobSharing } from '../../../ports/job-sharing.suite.ts';
 import { describeJobStore, type JobStoreFixture, submissionOf } from '../../../ports/job-store.suite.ts';
 import { InProcessJobStore } from './in-process-job-store.ts';
@@ -19,6 +20,7 @@ const create = async (): Promise<JobStoreFixture> => {
 };
 
 describeJobStore('InProcessJobStore', create);
+describeJobLooks('InProcessJobStore', create);
 describeJobSharing('InProcessJobStore', create);
 
 test('more unfinished jobs than the bound are refused, to come again later', async () => {

@@ -2,7 +2,7 @@ import { deduplicationKey, isFinished, type Job } from '../../../domain/job.ts';
 import { createJob } from '../../../domain/job-machine/create.ts';
 import type { JobEvent, Submission, Watch } from '../../../domain/job-machine/event.ts';
 import { isJoinable, MAX_OPERATIONS_PER_JOB } from '../../../domain/job-machine/join.ts';
-import { isOnlyLookDue, nextDeadline } from '../../../domain/job-machine/tick.ts';
+import { isOnlyLookDue, mayWait, nextDeadline } from '../../../domain/job-machine/tick.ts';
 import { transition } from '../../../domain/job-machine/transition.ts';
 import {
   compareSortKeys,
@@ -13,6 +13,7 @@ import {
 } from '../../../domain/operation-query.ts';
 import { outcomeSize } from '../../../domain/outcome.ts';
 import { resourceExhausted } from '../../../domain/status-error.ts';
+import { WaitingLines } from '../../../domain/waiting-lines.ts';
 import { workQueueKey } from '../../../domain/work.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { IndexedHeap } from '../../../lib/indexed-heap.ts';
@@ -63,6 +64,7 @@ export class InProcessJobStore implements JobStore {
   readonly #byOperation = new Map<string, string>();
   readonly #joinable = new Map<string, string>();
   readonly #deadlines = new IndexedHeap<string, number>((a, b) => a < b);
+  readonly #lines = new WaitingLines();
   readonly #finished: FinishedJobs;
   #queued = 0;
 
@@ -83,7 +85,7 @@ export class InProcessJobStore implements JobStore {
       }
     }
     const { next: job, effects } = createJob(submission, now);
-    this.#put(undefined, job);
+    this.#put(undefined, job, now);
     return { job, effects, accepted: true, joined: false };
   }
 
@@ -146,6 +148,7 @@ export class InProcessJobStore implements JobStore {
       jobIds.push(first[0]);
       this.#deadlines.set(first[0], now + DUE_AGAIN_AFTER);
     }
+    this.#lookAtLines(limit - jobIds.length - looks.length, now, looks);
     return { jobIds, looks };
   }
 
@@ -194,6 +197,19 @@ export class InProcessJobStore implements JobStore {
     return [...queues.values()];
   }
 
+  /** Adds the looks at lines that are due, about as many as there is room for. */
+  #lookAtLines(limit: number, now: number, looks: DueLook[]): void {
+    const most = looks.length + limit;
+    while (looks.length < most) {
+      const due = this.#lines.nextDue(now);
+      if (due === undefined) return;
+      const jobs = due.jobIds.map((id) => this.#jobs.get(id)).filter((job) => job !== undefined);
+      for (const job of jobs) if (mayWait(job, now)) looks.push(dueLook(job, now));
+      const grace = Math.min(...jobs.map((job) => job.policy.unservedGrace));
+      this.#lines.lookAgain(due.line, now + Math.max(1, grace));
+    }
+  }
+
   #join(submission: Submission, now: number): Submitted | undefined {
     if (submission.doNotCache) return undefined;
     const jobId = this.#joinable.get(deduplicationKey(submission.instanceName, submission.actionDigest));
@@ -208,16 +224,17 @@ export class InProcessJobStore implements JobStore {
   #apply(job: Job, event: JobEvent, now: number): AppliedEvent {
     const { next, effects, accepted } = transition(job, event, now);
     if (next === undefined) this.#forget(job);
-    else if (next !== job) this.#put(job, next);
+    else if (next !== job) this.#put(job, next, now);
     else if (event.type === 'tick') this.#deadlines.set(job.id, nextDeadline(job));
     return { job: next, effects, accepted };
   }
 
-  #put(before: Job | undefined, job: Job): void {
+  #put(before: Job | undefined, job: Job, now: number): void {
     this.#jobs.set(job.id, job);
     if (before?.operations !== job.operations) this.#indexOperations(before, job);
     const deadline = nextDeadline(job);
     if (this.#deadlines.get(job.id) !== deadline) this.#deadlines.set(job.id, deadline);
+    this.#lines.note(before, job, now);
     this.#queued += Number(job.state === 'queued') - Number(before?.state === 'queued');
 
     const key = deduplicationKey(job.instanceName, job.actionDigest);
@@ -248,6 +265,7 @@ export class InProcessJobStore implements JobStore {
     this.#finished.delete(job.id);
     for (const { id } of job.operations) this.#byOperation.delete(id);
     if (job.state === 'queued') this.#queued -= 1;
+    this.#lines.note(job, undefined, this.#clock.now());
     const key = deduplicationKey(job.instanceName, job.actionDigest);
     if (this.#joinable.get(key) === job.id) this.#joinable.delete(key);
   }

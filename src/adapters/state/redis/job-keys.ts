@@ -10,6 +10,7 @@ export interface ShardKeys {
   readonly deadlines: string;
   readonly queued: string;
   readonly unsettled: string;
+  readonly lines: string;
   readonly finished: string;
   readonly answers: string;
 }
@@ -31,6 +32,7 @@ export class JobKeys {
         deadlines: `${stem}deadlines`,
         queued: `${stem}queued`,
         unsettled: `${stem}unsettled`,
+        lines: `${stem}lines`,
         finished: `${stem}finished`,
         answers: `${stem}answers`,
       };

@@ -146,7 +146,7 @@ export function decodeEffects(reply: ScriptReply | undefined, job: Job | undefin
 /** Values that a script answers for each look. */
 const LOOK_VALUES = 8;
 
-/** The looks that are due. @param looks, queues as `claim-due` answers. */
+/** The looks that are due. @param looks, queues as lua/fragments/look.lua has them. */
 export function decodeLooks(looks: readonly ScriptReply[], queues: readonly ScriptReply[]): DueLook[] {
   const names: WorkQueueName[] = [];
   for (let i = 0; i + 1 < queues.length; i += 2) names.push(decodeQueueName(String(queues[i]), String(queues[i + 1])));

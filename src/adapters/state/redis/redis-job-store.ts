@@ -5,6 +5,7 @@ import { MAX_OPERATIONS_PER_JOB } from '../../../domain/job-machine/join.ts';
 import type { OperationQuery, SortKey } from '../../../domain/operation-query.ts';
 import { isShardedId, SHARDS } from '../../../domain/shard.ts';
 import { resourceExhausted } from '../../../domain/status-error.ts';
+import { LOOKED_AT_IN_LINE } from '../../../domain/waiting-lines.ts';
 import { workQueueKey } from '../../../domain/work.ts';
 import {
   type AppliedEvent,
@@ -73,6 +74,9 @@ const REFRESHED_PER_CALL = 100;
 
 /** Due jobs named in one call: each is a step of some microseconds, and Redis does nothing else meanwhile. */
 const CLAIMED_PER_CALL = 100;
+
+/** Shards whose lines one call looks at: jobs are loaded, as many as CLAIMED_PER_CALL. */
+const SHARDS_PER_LOOK = 10;
 
 /** Jobs read in one call. */
 const READ_PER_CALL = 100;
@@ -228,23 +232,7 @@ export class RedisJobStore implements JobStore {
   }
 
   async due(limit: number, signal: AbortSignal): Promise<DueJobs> {
-    this.#firstPeeked = (this.#firstPeeked + PEEK_STRIDE) % SHARDS.length;
-    const peeked = await Promise.all(
-      this.#shardsByCall().map(async (shards) => {
-        const inTurn = [...shards.slice(this.#firstPeeked), ...shards.slice(0, this.#firstPeeked)];
-        const keys = inTurn.flatMap(({ deadlines, unsettled }) => [deadlines, unsettled]);
-        const args = [this.#now(), Math.min(limit, PEEKED_PER_SHARD), limit];
-        return (await this.#connection.run('peek-due', keys, args, signal)) as readonly ScriptReply[];
-      }),
-    );
-    const earliest = new Map<string, number>();
-    for (const pairs of peeked) {
-      for (let i = 0; i + 1 < pairs.length; i += 2) {
-        const id = String(pairs[i]);
-        const at = Number(pairs[i + 1]);
-        earliest.set(id, Math.min(at, earliest.get(id) ?? at));
-      }
-    }
+    const { earliest, lined } = await this.#peek(limit, signal);
     const chosen = [...earliest].sort((a, b) => a[1] - b[1]).slice(0, limit);
     const claimed = new Set<string>();
     const looks: DueLook[] = [];
@@ -266,7 +254,49 @@ export class RedisJobStore implements JobStore {
         looks.push(...decodeLooks(found ?? [], queues ?? []));
       }),
     );
-    return { jobIds: chosen.map(([id]) => id).filter((id) => claimed.has(id)), looks };
+    const jobIds = chosen.map(([id]) => id).filter((id) => claimed.has(id));
+    looks.push(...(await this.#lookAtLines(lined, limit - jobIds.length - looks.length, signal)));
+    return { jobIds, looks };
+  }
+
+  /** Jobs that seem due, by when the first of what is due of them was, and shards with lines that do. */
+  async #peek(
+    limit: number,
+    signal: AbortSignal,
+  ): Promise<{ readonly earliest: ReadonlyMap<string, number>; readonly lined: readonly ShardKeys[] }> {
+    this.#firstPeeked = (this.#firstPeeked + PEEK_STRIDE) % SHARDS.length;
+    const earliest = new Map<string, number>();
+    const lined: ShardKeys[] = [];
+    await Promise.all(
+      this.#shardsByCall().map(async (shards) => {
+        const inTurn = [...shards.slice(this.#firstPeeked), ...shards.slice(0, this.#firstPeeked)];
+        const keys = inTurn.flatMap(({ deadlines, unsettled, lines }) => [deadlines, unsettled, lines]);
+        const args = [this.#now(), Math.min(limit, PEEKED_PER_SHARD), limit];
+        const reply = await this.#connection.run('peek-due', keys, args, signal);
+        const [pairs = [], numbers = []] = reply as ReadonlyArray<readonly ScriptReply[]>;
+        for (let i = 0; i + 1 < pairs.length; i += 2) {
+          const id = String(pairs[i]);
+          const at = Number(pairs[i + 1]);
+          earliest.set(id, Math.min(at, earliest.get(id) ?? at));
+        }
+        lined.push(...numbers.map((number) => inTurn[Number(number)]).filter((each) => each !== undefined));
+      }),
+    );
+    return { earliest, lined };
+  }
+
+  /** Takes the looks at lines of these shards, about `limit` at most. */
+  async #lookAtLines(shards: readonly ShardKeys[], limit: number, signal: AbortSignal): Promise<readonly DueLook[]> {
+    const looks: DueLook[] = [];
+    for (const batch of inBatches(shards, this.#connection.spansSlots ? SHARDS_PER_LOOK : 1)) {
+      if (looks.length >= limit) break;
+      const keys = batch.flatMap((each) => scriptKeys(each, ''));
+      const args = [...this.#commonArguments(), LOOKED_AT_IN_LINE, Math.min(CLAIMED_PER_CALL, limit - looks.length)];
+      const reply = await this.#connection.run('look-at-lines', keys, args, signal);
+      const [found, queues] = reply as ReadonlyArray<readonly ScriptReply[]>;
+      looks.push(...decodeLooks(found ?? [], queues ?? []));
+    }
+    return looks;
   }
 
   list(query: OperationQuery, limit: number, after: SortKey | undefined, signal: AbortSignal): Promise<OperationPage> {

@@ -21,6 +21,7 @@ const SCRIPT_NAMES = [
   'refresh-watches',
   'peek-due',
   'claim-due',
+  'look-at-lines',
   'get',
   'get-all',
   'get-by-operation',

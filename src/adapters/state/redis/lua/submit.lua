@@ -59,6 +59,7 @@ if shared ~= '' then redis.call('SET', KEYS[8], ARGV[5]) end
 
 local job, about = load_job(KEYS[1])
 about.was_state = nil
+about.was_line = nil
 about.was_finished = false
 job.state = cached and 'completed' or 'queued'
 job.version = 1

@@ -26,13 +26,14 @@ local SPARE_LIFE = 86400000
 -- The same for finished jobs, which nobody needs to sweep.
 local SPARE_RETENTION = 60000
 
-local DEADLINES, QUEUED, UNSETTLED, FINISHED, ANSWERS, SHARD
+local DEADLINES, QUEUED, UNSETTLED, FINISHED, ANSWERS, LINES, SHARD
 
 -- From now on the shard is that of the job whose record is KEYS[first], and whose indexes follow it.
 local function use_shard(first)
   DEADLINES, QUEUED, UNSETTLED = KEYS[first + 1], KEYS[first + 2], KEYS[first + 3]
   FINISHED, ANSWERS = KEYS[first + 4], KEYS[first + 5]
   SHARD = string.sub(DEADLINES, 1, -1 - #'deadlines')
+  LINES = SHARD .. 'lines'
 end
 use_shard(1)
 
@@ -40,9 +41,20 @@ local function is_finished(job)
   return job.state ~= 'queued' and job.state ~= 'leased' and job.state ~= 'executing'
 end
 
+-- The line that a job stands in, as src/domain/waiting-lines.ts has it, or nil: what waits in one queue of the shard at one
+-- priority, but for what no bot fitted. LINES has when each is looked at, the line's own key its jobs by their offers.
+local function line_of(job, about)
+  if job.state ~= 'queued' or job.unservedSince then return nil end
+  return string.format('%d ', job.priority) .. about.queue
+end
+
+local function line_key(line)
+  return SHARD .. 'line:' .. line
+end
+
 -- The job of a record and what is known about it, or nil.
 local function load_job(key)
-  local fields = redis.call('HMGET', key, 'state', 'policy', 'shared', 'owed')
+  local fields = redis.call('HMGET', key, 'state', 'policy', 'shared', 'owed', 'queue')
   if not fields[1] then return nil end
   local job = cjson.decode(fields[1])
   local bounds = {}
@@ -63,7 +75,11 @@ local function load_job(key)
     was_owed = fields[4],
     was_state = job.state,
     was_finished = is_finished(job),
+    was_offered_at = job.offeredAt,
   }
+  -- The record of an older replica names none.
+  about.queue = fields[5] or about.id
+  about.was_line = line_of(job, about)
   return job, about
 end
 
@@ -91,10 +107,19 @@ local function drop_shared_pointer(about)
   end
 end
 
+-- Returns whether any job is left in it.
+local function leave_line(line, id)
+  redis.call('ZREM', line_key(line), id)
+  if redis.call('EXISTS', line_key(line)) == 1 then return true end
+  redis.call('ZREM', LINES, line)
+  return false
+end
+
 -- Leaves nothing of a job, also where its record is gone already.
 local function forget_job(about)
   for _, id in ipairs(operation_ids(about.key)) do redis.call('DEL', operation_pointer(id)) end
   drop_shared_pointer(about)
+  if about.was_line then leave_line(about.was_line, about.id) end
   redis.call('DEL', about.key)
   redis.call('ZREM', DEADLINES, about.id)
   redis.call('SREM', QUEUED, about.id)
@@ -123,7 +148,9 @@ local function next_deadline(job, policy)
     return math.min(deadline, job.lease.expiresAt, job.lease.leasedAt + policy.execution_timeout)
   end
   if policy.queue_timeout then deadline = math.min(deadline, job.queuedAt + policy.queue_timeout) end
-  return math.min(deadline, job.fitCheckAt)
+  -- Others are looked at with their lines.
+  if job.unservedSince then deadline = math.min(deadline, job.fitCheckAt) end
+  return deadline
 end
 
 -- Sees to it that nothing stays for ever, whatever happens to the farm.
@@ -141,7 +168,8 @@ local function expire_keys(job, about)
   redis.call('PEXPIRE', about.key, life)
   for _, id in ipairs(operation_ids(about.key)) do redis.call('PEXPIRE', operation_pointer(id), life) end
   if about.shared and not is_finished(job) then redis.call('PEXPIRE', shared_pointer(about), life) end
-  for _, key in ipairs({ DEADLINES, QUEUED, UNSETTLED, FINISHED, ANSWERS }) do
+  local line = line_of(job, about)
+  for _, key in ipairs({ DEADLINES, QUEUED, UNSETTLED, FINISHED, ANSWERS, LINES, line and line_key(line) }) do
     if redis.call('PTTL', key) < life then redis.call('PEXPIRE', key, life + SPARE_LIFE) end
   end
 end
@@ -162,6 +190,28 @@ local function note_finished(about)
   end
 end
 
+-- Puts a job into its line, which is looked at by then, unless that is settled.
+local function enter_line(line, job, about, now)
+  redis.call('ZADD', line_key(line), job.offeredAt, about.id)
+  redis.call('ZADD', LINES, 'NX', job.fitCheckAt, line)
+  -- The line's key may be new.
+  about.expire_in = about.expire_in or math.max(1, math.floor(job.keptUntil - now))
+end
+
+-- What was noted of one job may be true of all in its line, which is then due at once.
+local function keep_in_line(job, about, now)
+  local line, before = line_of(job, about), about.was_line
+  if before and before ~= line and leave_line(before, about.id) and job.state == 'queued' and job.unservedSince then
+    redis.call('ZADD', LINES, now, before)
+  end
+  if line and line ~= before then
+    enter_line(line, job, about, now)
+  elseif line and job.offeredAt ~= about.was_offered_at then
+    redis.call('ZADD', line_key(line), job.offeredAt, about.id)
+    redis.call('ZADD', LINES, now, line)
+  end
+end
+
 -- Writes a job that has changed, with all its entries in the shard's indexes.
 local function save_job(job, about, now)
   local deadline = next_deadline(job, about.policy)
@@ -173,6 +223,7 @@ local function save_job(job, about, now)
   elseif job.state ~= 'queued' and about.was_state == 'queued' then
     redis.call('SREM', QUEUED, about.id)
   end
+  keep_in_line(job, about, now)
   if about.owed and about.owed ~= about.was_owed then
     redis.call('HSET', about.key, 'owed', about.owed)
     redis.call('ZADD', UNSETTLED, now + AGAIN_AFTER, about.id)
