@@ -43,8 +43,12 @@ function encodeInstance(instanceName: string): string {
   return encodeReadable(instanceName).replaceAll('.', '%2E').replaceAll('/', '%2F');
 }
 
+/** Most names are nothing but this, and a busy replica asks for some with every action. */
+const NOTHING_TO_ENCODE = /^[!"$-)+-~]*$/;
+
 /** Percent-encodes what is not printable ASCII, and `*` and `#`, which mean something in bindings of a topic. */
 function encodeReadable(text: string): string {
+  if (NOTHING_TO_ENCODE.test(text)) return text;
   return [...Buffer.from(text, 'utf8')]
     .map((byte) => {
       const plain = byte > 0x20 && byte < 0x7f && byte !== 0x2a && byte !== 0x23;

@@ -9,6 +9,7 @@ import type { Property } from '../../../domain/platform.ts';
 import type { RequestMetadata } from '../../../domain/request-metadata.ts';
 import type { WorkQueueName } from '../../../domain/work.ts';
 import type { DueLook } from '../../../ports/job-store.ts';
+import { PackedRecord } from './packed-record.ts';
 import type { ScriptReply } from './redis-connection.ts';
 
 /** What the scripts write as JSON. */
@@ -71,31 +72,28 @@ const OPERATION = 'operation:';
 /**
  * The job of a record, or undefined where there is none.
  *
- * @param record fields and values in turn, as a script answers.
+ * @param record as lua/fragments/record.lua packs it.
  */
 export function decodeJob(id: string, record: ScriptReply): Job | undefined {
-  if (!Array.isArray(record) || record.length === 0) return undefined;
-  const fields = new Map<string, Buffer>();
+  const fields = PackedRecord.read(record);
+  if (fields === undefined) return undefined;
   const operations: Array<{ readonly number: number; readonly operation: Operation }> = [];
-  for (let i = 0; i + 1 < record.length; i += 2) {
-    const name = String(record[i]);
-    const value = record[i + 1] as Buffer;
-    if (name.startsWith(OPERATION)) operations.push(decodeOperation(name.slice(OPERATION.length), value));
-    else fields.set(name, value);
+  for (const name of fields.names) {
+    if (!name.startsWith(OPERATION)) continue;
+    operations.push(decodeOperation(name.slice(OPERATION.length), fields.text(name)));
   }
-  const text = (name: string) => fields.get(name)?.toString() ?? '';
-  const state = JSON.parse(text('state')) as StateJson;
-  const fixed = JSON.parse(text('fixed')) as FixedJson;
-  const outcome = fields.get('outcome');
+  const state = JSON.parse(fields.text('state')) as StateJson;
+  const fixed = JSON.parse(fields.text('fixed')) as FixedJson;
+  const outcome = fields.bytes('outcome');
   return {
     id,
     instanceName: fixed.instanceName,
     actionDigest: fixed.actionDigest,
-    action: bytesOf(fields.get('action')) ?? NO_BYTES,
-    requirement: { properties: fixed.properties, key: text('requirement') },
+    action: fields.bytes('action') ?? NO_BYTES,
+    requirement: { properties: fixed.properties, key: fields.text('requirement') },
     priority: state.priority,
     doNotCache: fixed.doNotCache,
-    policy: decodePolicy(text('policy')),
+    policy: decodePolicy(fields.text('policy')),
     state: state.state,
     version: state.version,
     attempts: state.attempts,
@@ -107,7 +105,7 @@ export function decodeJob(id: string, record: ScriptReply): Job | undefined {
     unservedSince: state.unservedSince,
     offeredAt: state.offeredAt,
     fitCheckAt: state.fitCheckAt,
-    partialMetadata: bytesOf(fields.get('partial')),
+    partialMetadata: fields.bytes('partial'),
     queuedAt: state.queuedAt,
     startedAt: state.startedAt,
     finishedAt: state.finishedAt,
@@ -173,8 +171,7 @@ export function decodeQueueName(fixed: string, key: string): WorkQueueName {
   return { instanceName, requirement: { properties, key } };
 }
 
-function decodeOperation(id: string, value: Buffer): { readonly number: number; readonly operation: Operation } {
-  const line = value.toString();
+function decodeOperation(id: string, line: string): { readonly number: number; readonly operation: Operation } {
   const brace = line.indexOf('{');
   const [number, createdAt, cancelledAt] = line.slice(0, brace).split(' ');
   const json = JSON.parse(line.slice(brace)) as OperationJson;
@@ -203,13 +200,8 @@ function decodePolicy(line: string): JobPolicy {
   };
 }
 
-function decodeOutcome(value: Buffer): Outcome {
-  const rest = value.subarray(1);
-  if (value[0] === RESPONSE[0]) return { kind: 'response', encoded: bytesOf(rest) ?? NO_BYTES };
-  return { kind: 'status', status: JSON.parse(rest.toString()) as PlainStatus };
-}
-
-/** A copy of its own: the library's buffers are slices of what came over the wire, and would keep all of it alive. */
-function bytesOf(value: Buffer | undefined): Uint8Array | undefined {
-  return value === undefined ? undefined : new Uint8Array(value);
+function decodeOutcome(value: Uint8Array): Outcome {
+  const encoded = value.subarray(1);
+  if (value[0] === RESPONSE[0]) return { kind: 'response', encoded };
+  return { kind: 'status', status: JSON.parse(Buffer.from(encoded).toString()) as PlainStatus };
 }

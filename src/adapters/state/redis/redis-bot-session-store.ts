@@ -3,6 +3,7 @@ import { createRequirement, type Property } from '../../../domain/platform.ts';
 import { resourceExhausted } from '../../../domain/status-error.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import type { BotSessionStore, NewBotSession, SessionAnswer, SessionEnd } from '../../../ports/bot-session-store.ts';
+import { PackedRecord } from './packed-record.ts';
 import type { RedisConnection, ScriptArgument, ScriptReply } from './redis-connection.ts';
 import { decodeSession, encodeReport } from './session-record.ts';
 
@@ -233,8 +234,8 @@ export class RedisBotSessionStore implements BotSessionStore {
   }
 
   async #readHash(key: string, signal: AbortSignal): Promise<ReadonlyArray<readonly [string, string]>> {
-    const pairs = (await this.#connection.run('get', [key], [], signal)) as readonly ScriptReply[];
-    return Array.from({ length: pairs.length / 2 }, (_, i) => [String(pairs[2 * i]), String(pairs[2 * i + 1])]);
+    const record = PackedRecord.read(await this.#connection.run('get', [key], [], signal));
+    return record === undefined ? [] : [...record.names].map((name) => [name, record.text(name)]);
   }
 
   get #instancesKey(): string {

@@ -222,7 +222,7 @@ export class RedisJobStore implements JobStore {
         );
         batch.forEach(({ jobId }, i) => {
           const reply = (replies as readonly ScriptReply[])[i] ?? null;
-          if (String(reply) === 'gone') gone.push(jobId);
+          if (reply === 0) gone.push(jobId);
           const job = decodeJob(jobId, reply);
           if (job !== undefined) changed.push(job);
         });

@@ -1,5 +1,6 @@
 import type { BotHealth, BotReport, BotSession } from '../../../domain/bot-session.ts';
 import type { Property } from '../../../domain/platform.ts';
+import { PackedRecord } from './packed-record.ts';
 import type { ScriptReply } from './redis-connection.ts';
 
 /** What of a report a record holds field by field, its properties apart. */
@@ -10,13 +11,12 @@ export function encodeReport({ health, capacity, pollId, replicaId }: BotReport)
 /**
  * The session of a record, or undefined where there is none.
  *
- * @param record fields and values in turn, as a script answers.
+ * @param record as lua/fragments/record.lua packs it.
  */
 export function decodeSession(name: string, record: ScriptReply): BotSession | undefined {
-  if (!Array.isArray(record) || record.length === 0) return undefined;
-  const fields = new Map<string, string>();
-  for (let i = 0; i + 1 < record.length; i += 2) fields.set(String(record[i]), String(record[i + 1]));
-  const text = (field: string) => fields.get(field) ?? '';
+  const fields = PackedRecord.read(record);
+  if (fields === undefined) return undefined;
+  const text = (field: string) => fields.text(field);
   return {
     name,
     botId: text('botId'),

@@ -4,8 +4,10 @@
 --
 -- KEYS[1...] the records
 --
--- Returns for each its fields and values in turn, none where there is no record.
+-- Returns each, packed as in fragments/record.lua.
+
+--- include record
 
 local records = {}
-for i, key in ipairs(KEYS) do records[i] = redis.call('HGETALL', key) end
+for i, key in ipairs(KEYS) do records[i] = read_record(key) end
 return records

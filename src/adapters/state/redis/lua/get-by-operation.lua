@@ -7,6 +7,8 @@
 --
 -- Returns {id of the job, record}, or nil.
 
+--- include record
+
 local id = redis.call('GET', KEYS[1])
 if not id then return nil end
-return { id, redis.call('HGETALL', ARGV[1] .. id) }
+return { id, read_record(ARGV[1] .. id) }

@@ -4,6 +4,8 @@
 --
 -- KEYS[1] the record
 --
--- Returns fields and values in turn, none where there is no record.
+-- Returns it packed as in fragments/record.lua, or nil.
 
-return redis.call('HGETALL', KEYS[1])
+--- include record
+
+return read_record(KEYS[1])

@@ -6,7 +6,7 @@
 -- KEYS[1] the first record, KEYS[2..6] indexes (fragments/job.lua), KEYS[7...] the further records
 -- ARGV[1..3] as in fragments/job.lua, ARGV[4] replica, ARGV[5] milliseconds, ARGV[6...] the version known of each
 --
--- Returns for each record 'gone', 'same', or the record.
+-- Returns for each record 0 where it is gone, 1 where it is the same, or the record.
 
 --- include job
 --- include watch
@@ -17,13 +17,13 @@ for i = 6, #ARGV do
   local key = i == 6 and KEYS[1] or KEYS[i]
   local job, about = load_job(key)
   if not job then
-    found[#found + 1] = 'gone'
+    found[#found + 1] = 0
   else
     if not is_finished(job) then
       add_watch(job, ARGV[4], tonumber(ARGV[5]), now)
       save_job(job, about, now)
     end
-    found[#found + 1] = job.version > tonumber(ARGV[i]) and redis.call('HGETALL', key) or 'same'
+    found[#found + 1] = job.version > tonumber(ARGV[i]) and read_record(key) or 1
   end
 end
 return found

@@ -28,7 +28,7 @@ redis.call('HSET', SESSION, unpack(record))
 redis.call('HINCRBY', SESSION, 'version', 1)
 set_offer(name, ARGV[6], ARGV[7])
 set_deadline(name, bot_id, now, lifetime)
-local answer = { 'session', redis.call('HGETALL', SESSION) }
+local answer = { 'session', read_record(SESSION) }
 if before[3] ~= before[1] then
   answer[3] = before[1]
   answer[4] = before[2]

@@ -33,7 +33,7 @@ if shared ~= '' then
   if job and not is_finished(job) and job.operations < tonumber(ARGV[20]) then
     local effects = {}
     join_job(job, about, operation, now, effects)
-    return { 'joined', effects, redis.call('HGETALL', about.key), id }
+    return { 'joined', effects, read_record(about.key), id }
   end
 end
 

@@ -1,4 +1,5 @@
 --- include clock
+--- include record
 -- What every script on jobs shares.
 --
 -- KEYS[1] the job's record, KEYS[2] the shard's deadlines, KEYS[3] its queued jobs, KEYS[4] its unsettled jobs,
@@ -240,7 +241,7 @@ end
 
 -- The answer of a transition: whether it counted, what must follow, and the record, false where it was forgotten.
 local function answer(about, accepted, effects)
-  return { accepted and 1 or 0, effects, about and redis.call('HGETALL', about.key) }
+  return { accepted and 1 or 0, effects, about and read_record(about.key) }
 end
 
 local function refused(about)

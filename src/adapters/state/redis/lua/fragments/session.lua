@@ -1,4 +1,5 @@
 --- include clock
+--- include record
 -- What every script on bot sessions shares. All bots of one instance lie in one slot.
 --
 -- KEYS[1] the session's record, KEYS[2] the sessions' deadlines, KEYS[3] what is offered: requirement key to properties,
@@ -69,10 +70,10 @@ end
 -- Ends a session. Returns its record as it was, or nil where there is none.
 local function end_session(name, ending, now)
   local key = INSTANCE .. 'session:' .. name
-  local record = redis.call('HGETALL', key)
+  local record = read_record(key)
   redis.call('ZREM', DEADLINES, name)
   set_offer(name, nil)
-  if #record == 0 then return nil end
+  if not record then return nil end
   local pointer = bot_pointer(redis.call('HGET', key, 'botId'))
   if redis.call('GET', pointer) == name then redis.call('DEL', pointer) end
   redis.call('DEL', key)
