@@ -30,3 +30,15 @@ test('does not keep an entry that is heavier than the limit', () => {
   expect(map.size).toBe(0);
   expect(map.weight).toBe(0);
 });
+
+test('of many entries one that is used now and then is not forgotten, whatever its place', () => {
+  const map = new LruMap<number, number>(100);
+  for (let i = 0; i < 100; i += 1) map.set(i, i);
+  for (let i = 100; i < 1_000; i += 1) {
+    expect([map.get(50), map.get(99)]).toEqual([50, 99]);
+    map.set(i, i);
+  }
+  expect(map.size).toBe(100);
+  expect(map.has(899)).toBe(false);
+  expect(map.has(915)).toBe(true);
+});

@@ -4,7 +4,7 @@ import type { JobEffect } from '../domain/job-machine/effect.ts';
 import type { JobEvent, OfferLoss } from '../domain/job-machine/event.ts';
 import { buildLabels, offer } from '../domain/job-machine/tell.ts';
 import { parseLeaseId } from '../domain/lease.ts';
-import type { Clock } from '../lib/clock.ts';
+import type { Clock, Timer } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { BotSessionStore } from '../ports/bot-session-store.ts';
 import { type Broker, CarrierAwayError, type ReplicaUpdate, type ReturnedWork } from '../ports/broker.ts';
@@ -38,6 +38,12 @@ const FORGOTTEN = Number.MAX_SAFE_INTEGER;
 const STAGE_PATIENCE = 20;
 
 /**
+ * How late clients hear that a bot has taken their job, in milliseconds: people don't see the difference, and of an action
+ * that has ended by then they hear just that. Otherwise a third of all that clients are told of short actions is this.
+ */
+const LEASE_PATIENCE = 100;
+
+/**
  * Carries out what must follow a change of a job: write, then tell.
  *
  * Watchers and polls of this replica are told directly, those of others through the broker.
@@ -46,6 +52,8 @@ export class EffectRunner {
   readonly #options: EffectRunnerOptions;
   readonly #looking: Looking;
   readonly #never = new AbortController().signal;
+  /** By job: when its watchers are told that a bot has it, and how. */
+  readonly #untold = new Map<string, { readonly timer: Timer; readonly tell: () => void }>();
 
   constructor(options: EffectRunnerOptions) {
     this.#options = options;
@@ -63,14 +71,18 @@ export class EffectRunner {
     if (applied === undefined) return undefined;
     if (event.type === 'lease' && applied.accepted) settling.drop(jobId);
     if (applied.job?.lease === undefined) leased.forget(jobId);
-    this.runLater(jobId, applied);
+    this.runLater(jobId, applied, event.type === 'lease' ? LEASE_PATIENCE : 0);
     return applied;
   }
 
-  /** Carries out effects without waiting; what fails is logged, and comes up again by its deadline. */
-  runLater(jobId: string, applied: AppliedEvent): void {
+  /**
+   * Carries out effects without waiting; what fails is logged, and comes up again by its deadline.
+   *
+   * @param patience for how many milliseconds watchers need not be told, should more have become of the job by then.
+   */
+  runLater(jobId: string, applied: AppliedEvent, patience = 0): void {
     if (applied.effects.length === 0) return;
-    this.run(jobId, applied).catch((cause: unknown) => {
+    this.run(jobId, applied, patience).catch((cause: unknown) => {
       // Once is enough: the carrier's own log has it, and a farm may have many jobs.
       if (cause instanceof CarrierAwayError) return;
       this.#options.logger.warn({ jobId, err: cause }, 'could not carry out what follows a change; it will be redone');
@@ -78,17 +90,25 @@ export class EffectRunner {
   }
 
   /** @throws what the broker throws on an offer or a dead letter, once all effects were tried. */
-  async run(jobId: string, { job, effects }: AppliedEvent): Promise<void> {
+  async run(jobId: string, { job, effects }: AppliedEvent, patience = 0): Promise<void> {
     if (effects.length === 0) return;
     let mustSettle = false;
     const failures: unknown[] = [];
     for (const effect of effects) {
       mustSettle ||= effect.type === 'offer' || effect.type === 'dead-letter';
       // What can't be told to the one is told to the others all the same.
-      await this.#carryOut(jobId, job, effect).catch((cause: unknown) => failures.push(cause));
+      await this.#carryOut(jobId, job, effect, patience).catch((cause: unknown) => failures.push(cause));
     }
     if (failures.length > 0) throw failures[0];
     if (mustSettle && job !== undefined) this.#options.settling.add(jobId, job.version);
+  }
+
+  /** Tells watchers now of what they would hear soon. */
+  flush(): void {
+    for (const { timer, tell } of this.#untold.values()) {
+      timer.cancel();
+      tell();
+    }
   }
 
   /** Takes in what another replica tells. */
@@ -126,7 +146,7 @@ export class EffectRunner {
     await this.#loseOffer(work, why === 'misplaced' ? this.#options.lostWork : why);
   }
 
-  async #carryOut(jobId: string, job: Job | undefined, effect: JobEffect): Promise<void> {
+  async #carryOut(jobId: string, job: Job | undefined, effect: JobEffect, patience: number): Promise<void> {
     const { broker } = this.#options;
     switch (effect.type) {
       case 'offer':
@@ -136,7 +156,8 @@ export class EffectRunner {
         broker.withdrawWork(effect.queue, jobId);
         break;
       case 'notify':
-        this.#notify(jobId, job, effect.replicaIds);
+        this.#tellWatchersBy(patience, jobId, job, effect.replicaIds);
+        if (job !== undefined) this.#tellOperators(job);
         break;
       case 'end-lease':
         await this.#endLease(effect.botSessionName, effect.leaseId);
@@ -151,8 +172,19 @@ export class EffectRunner {
     }
   }
 
-  #notify(jobId: string, job: Job | undefined, replicaIds: readonly string[]): void {
-    const { broker, hub, replicaId, clock } = this.#options;
+  /** What was not told yet is older, and left out. */
+  #tellWatchersBy(patience: number, jobId: string, job: Job | undefined, replicaIds: readonly string[]): void {
+    this.#untold.get(jobId)?.timer.cancel();
+    const tell = () => {
+      this.#untold.delete(jobId);
+      this.#tellWatchers(jobId, job, replicaIds);
+    };
+    if (patience === 0) tell();
+    else this.#untold.set(jobId, { timer: this.#options.clock.setTimer(patience, tell), tell });
+  }
+
+  #tellWatchers(jobId: string, job: Job | undefined, replicaIds: readonly string[]): void {
+    const { broker, hub, replicaId } = this.#options;
     if (job === undefined) hub.jobGone(jobId);
     else hub.jobChanged(job);
     const others = replicaIds.filter((each) => each !== replicaId);
@@ -160,7 +192,11 @@ export class EffectRunner {
       const patience = job === undefined || isFinished(job) ? 0 : STAGE_PATIENCE;
       broker.publishUpdate(others, { kind: 'job-changed', jobId, version: job?.version ?? FORGOTTEN }, patience);
     }
-    if (job === undefined || !broker.eventsWanted) return;
+  }
+
+  #tellOperators(job: Job): void {
+    const { broker, clock } = this.#options;
+    if (!broker.eventsWanted) return;
     broker.publishEvent({
       jobId: job.id,
       instanceName: job.instanceName,

@@ -109,6 +109,7 @@ export function createScheduler(options: SchedulerOptions): Scheduler {
       },
       async stop(force) {
         await sweeping.stop(force);
+        effects.flush();
         await settling.flush();
         for (const stop of stopListening.splice(0)) stop();
       },

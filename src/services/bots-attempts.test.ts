@@ -24,6 +24,7 @@ describe('attempts', () => {
     const other = grid.bot('bot-2');
     await other.create();
     expect(other.leases[0]?.id).toBe(`${jobId}.2`);
+    await grid.clock.advance(100);
     expect(client.stageNames.slice(-2)).toEqual(['QUEUED', 'EXECUTING']);
     bot.leases = bot.leases.map((each) => ({ ...each, id }));
     await grid.clock.advance(30_000);

@@ -24,6 +24,7 @@ describe('Execute', () => {
     await bot.create();
     await grid.settle();
     expect(bot.leases).toHaveLength(1);
+    await grid.clock.advance(100);
     bot.complete(bot.leases[0]?.id ?? '', { exitCode: 0 });
     await bot.update(AT_ONCE);
     await client.done;
@@ -33,6 +34,18 @@ describe('Execute', () => {
     expect(client.response.cachedResult).toBe(false);
     expect(client.response.result?.executionMetadata?.worker).toBe('bot-1');
     expect(new Set(client.operations.map(({ name }) => name)).size).toBe(1);
+  });
+
+  test('of an action that ends at once a client hears nothing between queue and end', async () => {
+    const client = grid.execute(await grid.uploadAction());
+    const bot = grid.bot('bot-1');
+    await bot.create();
+    await grid.clock.advance(99);
+    bot.complete(bot.leases[0]?.id ?? '', { exitCode: 0 });
+    await bot.update(AT_ONCE);
+    await client.done;
+    await grid.clock.advance(1_000);
+    expect(client.stageNames).toEqual(['QUEUED', 'COMPLETED']);
   });
 
   test('of the outputs that a client wants inlined no more are noted than a record bears', async () => {

@@ -1,6 +1,7 @@
 import { type Digest, digestKey, isEmptyDigest } from '../../../domain/digest.ts';
 import { DigestVerifier, verifyBlob } from '../../../domain/digest-verifier.ts';
 import { notFound, resourceExhausted, type StatusError } from '../../../domain/status-error.ts';
+import { LruMap } from '../../../lib/lru-map.ts';
 import type { BlobListing, ListedBlob } from '../../../ports/blob-listing.ts';
 import type { BlobPins } from '../../../ports/blob-pins.ts';
 import type { BlobStore, ByteRange } from '../../../ports/blob-store.ts';
@@ -23,10 +24,9 @@ interface StoredBlob {
  */
 export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobListing {
   readonly #limit: number;
-  /** In order of use, the oldest first. */
-  readonly #blobs = new Map<string, StoredBlob>();
+  /** Without a limit of its own: pins decide what goes. */
+  readonly #blobs = new LruMap<string, StoredBlob>(Number.POSITIVE_INFINITY, ({ data }) => data.byteLength);
   readonly #pins = new PinTable();
-  #storedBytes = 0;
   #reservedBytes = 0;
 
   readonly #onEvicted: ((blobs: number, bytes: number) => void) | undefined;
@@ -42,7 +42,7 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobLi
 
   /** The total size of what is stored. */
   get storedBytes(): number {
-    return this.#storedBytes;
+    return this.#blobs.weight;
   }
 
   pin(owner: string, digests: Iterable<Digest>): void {
@@ -59,7 +59,7 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobLi
     for (const digest of digests) {
       if (isEmptyDigest(digest)) continue;
       const key = digestKey(digest);
-      if (this.#touch(key) === undefined && !missing.has(key)) missing.set(key, digest);
+      if (this.#blobs.get(key) === undefined && !missing.has(key)) missing.set(key, digest);
     }
     return [...missing.values()];
   }
@@ -82,7 +82,7 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobLi
     signal.throwIfAborted();
     if (source instanceof Uint8Array) {
       verifyBlob(digest, source);
-      if (this.#touch(digestKey(digest)) !== undefined || isEmptyDigest(digest)) return;
+      if (this.#blobs.get(digestKey(digest)) !== undefined || isEmptyDigest(digest)) return;
       if (digest.sizeBytes > this.#limit) throw this.#noRoom(digest);
       this.#reserve(digest, source.byteLength);
       this.#reservedBytes -= source.byteLength;
@@ -94,11 +94,11 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobLi
 
   async delete(digest: Digest, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    this.#remove(digestKey(digest));
+    this.#blobs.delete(digestKey(digest));
   }
 
   async *list(signal: AbortSignal): AsyncGenerator<ListedBlob> {
-    for (const { digest } of this.#blobs.values()) {
+    for (const [, { digest }] of this.#blobs.entries()) {
       signal.throwIfAborted();
       yield { digest, storedAt: undefined };
     }
@@ -127,7 +127,7 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobLi
         verifier.finish();
         const data = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
         release();
-        if (!isEmptyDigest(digest) && this.#touch(digestKey(digest)) === undefined) this.#publish(digest, data);
+        if (!isEmptyDigest(digest) && this.#blobs.get(digestKey(digest)) === undefined) this.#publish(digest, data);
       },
       abandon: async () => release(),
     };
@@ -135,26 +135,18 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobLi
 
   #get(digest: Digest): Uint8Array {
     if (isEmptyDigest(digest)) return new Uint8Array(0);
-    const data = this.#touch(digestKey(digest));
+    const data = this.#blobs.get(digestKey(digest))?.data;
     if (data === undefined) throw notFound(`blob ${digestKey(digest)} is not stored`);
     return data;
   }
 
-  #touch(key: string): Uint8Array | undefined {
-    const blob = this.#blobs.get(key);
-    if (blob === undefined) return undefined;
-    this.#blobs.delete(key);
-    this.#blobs.set(key, blob);
-    return blob.data;
-  }
-
   /** Makes room for so many bytes of a blob and counts them as under way. */
   #reserve(digest: Digest, bytes: number): void {
-    const excess = () => this.#storedBytes + this.#reservedBytes + bytes - this.#limit;
+    const excess = () => this.storedBytes + this.#reservedBytes + bytes - this.#limit;
     if (excess() > 0) {
-      for (const [key, { data }] of this.#blobs) {
+      for (const [key, { data }] of this.#blobs.entries()) {
         if (!this.#pins.isPinned(key)) {
-          this.#remove(key);
+          this.#blobs.delete(key);
           this.#onEvicted?.(1, data.byteLength);
         }
         if (excess() <= 0) break;
@@ -168,7 +160,6 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobLi
     // A Buffer's slice would share its bytes with whoever reads.
     const own = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     this.#blobs.set(digestKey(digest), { digest, data: own });
-    this.#storedBytes += data.byteLength;
   }
 
   #noRoom(digest: Digest): StatusError {
@@ -176,12 +167,5 @@ export class MemoryBlobStore implements BlobStore, BlobWriters, BlobPins, BlobLi
       `no room for a blob of ${digest.sizeBytes} bytes: the store's maximumSizeBytes is ${this.#limit}`,
       1000,
     );
-  }
-
-  #remove(key: string): void {
-    const blob = this.#blobs.get(key);
-    if (blob === undefined) return;
-    this.#blobs.delete(key);
-    this.#storedBytes -= blob.data.byteLength;
   }
 }
