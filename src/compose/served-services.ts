@@ -26,7 +26,7 @@ import { ActionCache } from '../services/action-cache.ts';
 import { Administration } from '../services/administration.ts';
 import { Bots } from '../services/bots.ts';
 import { ByteStream } from '../services/byte-stream.ts';
-import { Capabilities } from '../services/capabilities.ts';
+import { Capabilities, type PriorityRange } from '../services/capabilities.ts';
 import { ContentAddressableStorage } from '../services/content-addressable-storage.ts';
 import { Execution } from '../services/execution.ts';
 import { Fetch } from '../services/fetch.ts';
@@ -70,9 +70,14 @@ export interface ServedServicesDependencies {
 /** REAPI priorities are 32-bit; all of them make a difference in process. */
 const ALL_PRIORITIES = { lowest: -(2 ** 31), highest: 2 ** 31 - 1 };
 
+/** Priorities that make a difference. Quorum queues run work in order of arrival: clients had better send none. */
+export function executionPriorities(rabbitmq: ReplicaConfiguration['rabbitmq']): PriorityRange {
+  return rabbitmq?.queueType === 'quorum' ? { lowest: 0, highest: 0 } : ALL_PRIORITIES;
+}
+
 /** The services of the roles that a replica has. */
 export function servicesOfRoles(
-  { roles, advertisedRoles = roles, limits, platform, redis, logStreams }: ReplicaConfiguration,
+  { roles, advertisedRoles = roles, limits, platform, redis, rabbitmq, logStreams }: ReplicaConfiguration,
   dependencies: ServedServicesDependencies,
 ): ServedService[] {
   const { instances, assets, scheduler, compressions, clock, ids, logger, logStreamNames, observer } = dependencies;
@@ -83,7 +88,7 @@ export function servicesOfRoles(
     compressors: [...compressions.keys()],
     cacheServed: isAdvertised('cas') || isAdvertised('action-cache'),
     executionServed: isAdvertised('execution'),
-    executionPriorities: ALL_PRIORITIES,
+    executionPriorities: executionPriorities(rabbitmq),
     nodeProperties: NODE_PROPERTIES,
   });
   const services = [serve(CapabilitiesService, capabilities)];

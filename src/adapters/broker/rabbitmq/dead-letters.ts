@@ -3,7 +3,9 @@ import { CarrierAwayError, type DeadLetter } from '../../../ports/broker.ts';
 import type { ConnectionUser } from './connection.ts';
 import { decodeWork, encodeWork } from './messages.ts';
 import { DEAD_EXCHANGE, DEAD_QUEUE } from './names.ts';
-import { type ConfirmingPublisher, withChannel } from './publisher.ts';
+import { type ConfirmingPublisher, UnroutableError } from './publisher.ts';
+import type { Topology } from './topology.ts';
+import { withChannel } from './with-channel.ts';
 import { workHeaders } from './work-headers.ts';
 
 const RETRY_DELAY_MS = 500;
@@ -13,10 +15,12 @@ const MAX_REASON = 4_096;
 export class DeadLetters implements ConnectionUser {
   readonly name = 'dead letters';
   readonly #publisher: ConfirmingPublisher;
+  readonly #topology: Pick<Topology, 'declare'>;
   #model: ChannelModel | undefined;
 
-  constructor(publisher: ConfirmingPublisher) {
+  constructor(publisher: ConfirmingPublisher, topology: Pick<Topology, 'declare'>) {
     this.#publisher = publisher;
+    this.#topology = topology;
   }
 
   connected(model: ChannelModel): Promise<void> {
@@ -29,12 +33,23 @@ export class DeadLetters implements ConnectionUser {
   }
 
   /** @throws as `ConfirmingPublisher.publish`. */
-  publish({ work, reason, at }: DeadLetter): Promise<void> {
+  async publish(letter: DeadLetter): Promise<void> {
+    try {
+      await this.#publish(letter);
+    } catch (error) {
+      if (!(error instanceof UnroutableError) || this.#model === undefined) throw error;
+      // Somebody deleted the queue; declared anew, it takes the letter.
+      await this.#topology.declare(this.#model);
+      await this.#publish(letter);
+    }
+  }
+
+  #publish({ work, reason, at }: DeadLetter): Promise<void> {
     return this.#publisher.publish({
       exchange: DEAD_EXCHANGE,
       routingKey: '',
       body: encodeWork(work),
-      mandatory: false,
+      mandatory: true,
       persistent: true,
       messageId: work.jobId,
       type: 'warren.dead-letter',

@@ -3,6 +3,8 @@ import type { ChannelModel } from 'amqplib';
 import { beforeEach, expect, test } from 'vitest';
 import { StatusCode } from '../../../domain/status-code.ts';
 import { unavailable } from '../../../domain/status-error.ts';
+import { FakeClock } from '../../../lib/fake-clock.ts';
+import { silentLogger } from '../../../lib/log.ts';
 import { CarrierAwayError } from '../../../ports/broker.ts';
 import { ConfirmingPublisher, type Publication, RejectedError } from './publisher.ts';
 
@@ -39,7 +41,14 @@ let alarm: AbortController;
 beforeEach(async () => {
   channels = [];
   alarm = new AbortController();
-  publisher = new ConfirmingPublisher({ maxUnconfirmed: 10, retryDelay: 1_000, alarm: () => alarm.signal });
+  publisher = new ConfirmingPublisher({
+    maxUnconfirmed: 10,
+    retryDelay: 1_000,
+    alarm: () => alarm.signal,
+    topology: { declare: () => Promise.resolve() },
+    clock: new FakeClock(),
+    logger: silentLogger,
+  });
   const createConfirmChannel = () => {
     const channel = new FakeChannel();
     channels.push(channel);

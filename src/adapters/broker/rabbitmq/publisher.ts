@@ -1,7 +1,11 @@
-import type { Channel, ChannelModel, ConfirmChannel, Message, Options } from 'amqplib';
+import type { ChannelModel, ConfirmChannel, Message, Options } from 'amqplib';
 import { resourceExhausted } from '../../../domain/status-error.ts';
+import type { Clock } from '../../../lib/clock.ts';
+import type { Logger } from '../../../lib/log.ts';
 import { CarrierAwayError } from '../../../ports/broker.ts';
 import type { ConnectionUser } from './connection.ts';
+import { LastingChannel } from './lasting-channel.ts';
+import type { Topology } from './topology.ts';
 
 /** A message to publish. */
 export interface Publication {
@@ -48,6 +52,9 @@ export interface PublisherOptions {
   readonly retryDelay: number;
   /** BrokerConnection.alarm: while it has one, the broker takes nothing. */
   readonly alarm: () => AbortSignal;
+  readonly topology: Pick<Topology, 'declare'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
 }
 
 /**
@@ -61,6 +68,7 @@ export interface PublisherOptions {
 export class ConfirmingPublisher implements ConnectionUser {
   readonly name = 'publisher';
   readonly #options: PublisherOptions;
+  readonly #lasting: LastingChannel<ConfirmChannel>;
   #channel: ConfirmChannel | undefined;
   #model: ChannelModel | undefined;
   readonly #waiting = new Map<
@@ -71,6 +79,17 @@ export class ConfirmingPublisher implements ConnectionUser {
 
   constructor(options: PublisherOptions) {
     this.#options = options;
+    this.#lasting = new LastingChannel({
+      ...options,
+      name: this.name,
+      create: (model) => model.createConfirmChannel(),
+      setUp: (channel) => this.#take(channel),
+      onClosed: (channel) => {
+        if (this.#channel !== channel) return;
+        this.#channel = undefined;
+        this.#failAll('RabbitMQ closed the channel');
+      },
+    });
   }
 
   /** Messages without their confirm. */
@@ -83,10 +102,11 @@ export class ConfirmingPublisher implements ConnectionUser {
     model.on('blocked', () => {
       if (this.#model === model) this.#failAll('RabbitMQ takes no messages');
     });
-    await this.#openChannel(model);
+    await this.#lasting.open(model);
   }
 
   disconnected(): void {
+    this.#lasting.close();
     this.#model = undefined;
     this.#channel = undefined;
     this.#failAll('the connection to RabbitMQ broke');
@@ -132,17 +152,8 @@ export class ConfirmingPublisher implements ConnectionUser {
     });
   }
 
-  async #openChannel(model: ChannelModel): Promise<void> {
-    const channel = await model.createConfirmChannel();
+  async #take(channel: ConfirmChannel): Promise<void> {
     channel.on('return', (message: Message) => this.#onReturn(message));
-    channel.on('error', () => {});
-    channel.on('close', () => {
-      if (this.#channel !== channel) return;
-      this.#channel = undefined;
-      this.#failAll('RabbitMQ closed the channel');
-      const current = this.#model;
-      if (current !== undefined) this.#openChannel(current).catch(() => {});
-    });
     this.#channel = channel;
   }
 
@@ -184,15 +195,4 @@ function publishOptions(publication: Publication, tag: string): Options.Publish 
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-/** Declares what must exist, on a channel that is closed again. */
-export async function withChannel<T>(model: ChannelModel, task: (channel: Channel) => Promise<T>): Promise<T> {
-  const channel = await model.createChannel();
-  channel.on('error', () => {});
-  try {
-    return await task(channel);
-  } finally {
-    await channel.close().catch(() => {});
-  }
 }

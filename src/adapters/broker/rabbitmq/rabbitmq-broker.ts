@@ -92,29 +92,35 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
     this.#options = options;
     this.#directory = new QueueDirectory({ registry, clock, logger, refreshEvery: options.refreshQueuesEvery });
     const alarm = () => this.#connection.alarm;
+    const topology = new Topology();
     this.#workQueues = new WorkQueues({ ...options.queues, alarm, clock, logger });
     this.#gets = new GetChannels({ workQueues: this.#workQueues, alarm, logger });
     this.#publisher = new ConfirmingPublisher({
       maxUnconfirmed: options.maxUnconfirmed,
       retryDelay: UNROUTABLE_RETRY_MS,
       alarm,
+      topology,
+      clock,
+      logger,
     });
     this.#updates = new Updates({
       replicaId: options.replicaId,
+      topology,
       clock,
       logger,
       onQueueHint: (hint) => this.#directory.note(hint),
     });
-    this.#returned = new SharedQueue({ queue: RETURNED_QUEUE, read: readReturnedWork, clock, logger });
+    this.#returned = new SharedQueue({ queue: RETURNED_QUEUE, read: readReturnedWork, topology, clock, logger });
     this.#redelivered = new SharedQueue({
       queue: REDELIVER_QUEUE,
       read: ({ content }) => decodeWork(content),
+      topology,
       clock,
       logger,
     });
-    this.#deadLetters = new DeadLetters(this.#publisher);
+    this.#deadLetters = new DeadLetters(this.#publisher, topology);
     this.#connection = new BrokerConnection(options.connection, [
-      new Topology(),
+      topology,
       this.#workQueues,
       this.#publisher,
       this.#updates,

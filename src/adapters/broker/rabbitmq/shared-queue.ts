@@ -4,11 +4,14 @@ import { StatusError } from '../../../domain/status-error.ts';
 import { type Clock, sleep } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { ConnectionUser } from './connection.ts';
+import { endWithConsumer, LastingChannel } from './lasting-channel.ts';
+import type { Topology } from './topology.ts';
 
 export interface SharedQueueOptions<T> {
   readonly queue: string;
   /** What a message says, or undefined where it is none of ours. */
   readonly read: (message: ConsumeMessage) => T | undefined;
+  readonly topology: Pick<Topology, 'declare'>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -29,6 +32,7 @@ export class SharedQueue<T> implements ConnectionUser {
   readonly name: string;
   readonly #options: SharedQueueOptions<T>;
   readonly #stopping = new AbortController();
+  readonly #lasting: LastingChannel;
   #listener: ((value: T) => Promise<void>) | undefined;
   #model: ChannelModel | undefined;
   #channel: Channel | undefined;
@@ -36,14 +40,24 @@ export class SharedQueue<T> implements ConnectionUser {
   constructor(options: SharedQueueOptions<T>) {
     this.name = `queue ${options.queue}`;
     this.#options = options;
+    this.#lasting = new LastingChannel({
+      ...options,
+      name: this.name,
+      create: (model) => model.createChannel(),
+      setUp: (channel) => this.#consume(channel),
+      onClosed: (channel) => {
+        if (this.#channel === channel) this.#channel = undefined;
+      },
+    });
   }
 
   async connected(model: ChannelModel): Promise<void> {
     this.#model = model;
-    if (this.#listener !== undefined) await this.#consume(model);
+    if (this.#listener !== undefined) await this.#lasting.open(model);
   }
 
   disconnected(): void {
+    this.#lasting.close();
     this.#model = undefined;
     this.#channel = undefined;
   }
@@ -51,28 +65,23 @@ export class SharedQueue<T> implements ConnectionUser {
   /** Takes messages for the listener, one listener at a time. @returns how to stop it. */
   listen(listener: (value: T) => Promise<void>): () => void {
     this.#listener = listener;
-    if (this.#model !== undefined) this.#consume(this.#model).catch(() => {});
+    if (this.#model !== undefined) this.#lasting.open(this.#model).catch(() => {});
     return () => {
       this.#listener = undefined;
       this.#stopping.abort();
+      this.#lasting.close();
       const channel = this.#channel;
       this.#channel = undefined;
       channel?.close().catch(() => {});
     };
   }
 
-  async #consume(model: ChannelModel): Promise<void> {
-    const channel = await model.createChannel();
+  async #consume(channel: Channel): Promise<void> {
     this.#channel = channel;
-    channel.on('error', (error: Error) => this.#options.logger.warn({ err: error }, 'RabbitMQ closed a channel'));
-    channel.on('close', () => {
-      if (this.#channel !== channel) return;
-      this.#channel = undefined;
-      this.#consume(model).catch(() => {});
-    });
     await channel.prefetch(IN_HAND);
     await channel.consume(this.#options.queue, (message) => {
-      if (message !== null) void this.#take(channel, message);
+      if (message === null) endWithConsumer(channel);
+      else void this.#take(channel, message);
     });
   }
 

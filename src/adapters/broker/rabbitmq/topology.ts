@@ -11,7 +11,7 @@ import {
   UPDATES_EXCHANGE,
   WORK_EXCHANGE,
 } from './names.ts';
-import { withChannel } from './publisher.ts';
+import { withChannel } from './with-channel.ts';
 
 /** How work queues are declared. */
 export interface WorkQueueOptions {
@@ -49,7 +49,12 @@ const SHARED_QUEUES: ReadonlyArray<readonly [exchange: string, queue: string, op
 export class Topology implements ConnectionUser {
   readonly name = 'topology';
 
-  async connected(model: ChannelModel): Promise<void> {
+  connected(model: ChannelModel): Promise<void> {
+    return this.declare(model);
+  }
+
+  /** Declares whatever of it is not there. */
+  async declare(model: ChannelModel): Promise<void> {
     await withChannel(model, async (channel) => {
       await channel.assertExchange(WORK_EXCHANGE, 'direct', { durable: true });
       await channel.assertExchange(UPDATES_EXCHANGE, 'direct', { durable: true });

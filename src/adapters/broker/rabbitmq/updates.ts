@@ -4,8 +4,10 @@ import type { Logger } from '../../../lib/log.ts';
 import type { JobEventMessage, ReplicaUpdate } from '../../../ports/broker.ts';
 import type { ConnectionUser } from './connection.ts';
 import { EventTap } from './event-tap.ts';
+import { endWithConsumer, LastingChannel } from './lasting-channel.ts';
 import { decodeQueueHint, decodeUpdates, encodeQueueHint, encodeUpdates, type QueueHint } from './messages.ts';
 import { EVENTS_EXCHANGE, eventRoutingKey, UPDATES_EXCHANGE, updatesQueueName } from './names.ts';
+import type { Topology } from './topology.ts';
 import { UpdateOutbox } from './update-outbox.ts';
 
 /** Bound on bytes that wait for a slow socket. Hints beyond it are dropped: whoever misses one looks by itself in time. */
@@ -14,6 +16,7 @@ const QUEUE_HINT_KEY = 'queue-declared';
 
 export interface UpdatesOptions {
   readonly replicaId: string;
+  readonly topology: Pick<Topology, 'declare'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onQueueHint: (hint: QueueHint) => void;
@@ -35,6 +38,7 @@ export class Updates implements ConnectionUser {
   readonly #options: UpdatesOptions;
   readonly #tap: EventTap;
   readonly #outbox: UpdateOutbox;
+  readonly #lasting: LastingChannel;
   readonly #listeners = new Set<(update: ReplicaUpdate) => void>();
   /** Messages for other replicas that wait for a connection. */
   readonly #waiting: Array<{ readonly routingKey: string; readonly body: Buffer; readonly options: Options.Publish }> =
@@ -53,16 +57,22 @@ export class Updates implements ConnectionUser {
         this.#send(UPDATES_EXCHANGE, first, encodeUpdates(updates), rest.length === 0 ? {} : { CC: rest });
       },
     });
+    this.#lasting = new LastingChannel({
+      ...options,
+      name: this.name,
+      create: (model) => model.createChannel(),
+      setUp: (channel) => this.#consume(channel),
+      onClosed: (channel) => {
+        if (this.#channel === channel) this.#channel = undefined;
+      },
+    });
   }
 
-  async connected(model: ChannelModel): Promise<void> {
-    const channel = await model.createChannel();
-    channel.on('error', (error: Error) => this.#options.logger.warn({ err: error }, 'RabbitMQ closed a channel'));
-    channel.on('close', () => {
-      if (this.#channel !== channel) return;
-      this.#channel = undefined;
-      this.connected(model).catch(() => {});
-    });
+  connected(model: ChannelModel): Promise<void> {
+    return this.#lasting.open(model);
+  }
+
+  async #consume(channel: Channel): Promise<void> {
     channel.on('return', (message: Message) => this.#tap.returned(message.fields.routingKey));
     channel.on('drain', () => {
       this.#congested = false;
@@ -79,7 +89,10 @@ export class Updates implements ConnectionUser {
     await channel.consume(
       queue,
       (message) => {
-        if (message === null) return;
+        if (message === null) {
+          endWithConsumer(channel);
+          return;
+        }
         if (message.fields.routingKey === QUEUE_HINT_KEY) {
           const hint = decodeQueueHint(message.content);
           if (hint !== undefined) this.#options.onQueueHint(hint);
@@ -99,6 +112,7 @@ export class Updates implements ConnectionUser {
   }
 
   disconnected(): void {
+    this.#lasting.close();
     this.#channel = undefined;
   }
 

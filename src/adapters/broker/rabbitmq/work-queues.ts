@@ -7,8 +7,8 @@ import type { Logger } from '../../../lib/log.ts';
 import { CarrierAwayError } from '../../../ports/broker.ts';
 import type { ConnectionUser } from './connection.ts';
 import { WORK_EXCHANGE, workQueueName } from './names.ts';
-import { withChannel } from './publisher.ts';
 import { type WorkQueueOptions, workQueueArguments } from './topology.ts';
+import { withChannel } from './with-channel.ts';
 
 const RETRY_DELAY_MS = 500;
 
