@@ -101,6 +101,21 @@ describe('work', () => {
     expect(await replica.takeNow(bot(), never)).toBeUndefined();
   });
 
+  test('of a queue is taken in its turn, however full another is that the same bots fit', async () => {
+    await using farm = await startFarm(1);
+    const [full, short] = [{ OSFamily: 'linux' }, { OSFamily: 'linux', ISA: 'x86-64' }];
+    for (let i = 0; i < 30; i += 1) await farm.replica.offerWork(workMessage(instanceName, `full-${i}`, full), never);
+    for (let i = 0; i < 3; i += 1) await farm.replica.offerWork(workMessage(instanceName, `short-${i}`, short), never);
+    const taken: string[] = [];
+    for (let i = 0; i < 8; i += 1) {
+      const delivery = await farm.replica.takeNow(bot(short), never);
+      delivery?.acknowledge();
+      taken.push(delivery?.work.jobId ?? 'nothing');
+    }
+    expect(taken.filter((jobId) => jobId.startsWith('short'))).toEqual(['short-0', 'short-1', 'short-2']);
+    expect(taken.filter((jobId) => jobId.startsWith('full'))).toHaveLength(5);
+  });
+
   test('an idle bot that fits twenty queues draws one message', async () => {
     await using farm = await startFarm(2);
     const [execution, bots] = farm.replicas;
@@ -318,6 +333,7 @@ describe('replicas whose broker was away', () => {
     await channel.assertQueue(steadyId, { durable: true });
     await channel.bindQueue(steadyId, 'warren.updates', steadyId);
     await setUp.close();
+    await server.keepDeclarations();
     await server.kill();
     await eventually(() => Promise.resolve(farm.replicas.every(({ ready }) => !ready)));
     farm.replicas[0]?.publishUpdate([steadyId], { kind: 'job-changed', jobId: 'job-1', version: 3 });

@@ -24,8 +24,7 @@ test('a throwaway RabbitMQ takes and delivers a message, and survives kill -9 wi
   channel.sendToQueue('work', Buffer.from('hello'), { persistent: true });
   await channel.waitForConfirms();
   connection.on('error', () => {});
-  // RabbitMQ tries to have a queue on disk by the time it is declared, and promises nothing.
-  await server.control('eval', 'mnesia:sync_log().');
+  await server.keepDeclarations();
   await server.kill();
   await server.process.start();
   const again = await connect(server.url);

@@ -58,12 +58,18 @@ class Soak {
   readonly #random: () => number;
   readonly #begun = performance.now();
   readonly #lasts: number;
+  readonly #faults: Deck<Fault>;
+  readonly #pairs: Deck<Fault>;
+  readonly #failOvers: Deck<Fault>;
   #farms = 0;
 
   constructor(seed: number, lasts: number) {
     this.#seed = seed;
     this.#random = seededRandom(seed);
     this.#lasts = lasts;
+    this.#faults = new Deck(FAULTS, this.#random);
+    this.#pairs = new Deck(PAIR_FAULTS, this.#random);
+    this.#failOvers = new Deck(FAIL_OVERS, this.#random);
   }
 
   /** Minutes and seconds since the start. */
@@ -74,8 +80,8 @@ class Soak {
 
   async run(): Promise<void> {
     while (!this.#isOver) {
-      await this.#onFarm(false, FAIL_OVER_EVERY - 1, () => this.#pick(this.#random() < 0.5 ? FAULTS : PAIR_FAULTS));
-      if (!this.#isOver) await this.#onFarm(true, 1, () => this.#pick(FAIL_OVERS));
+      await this.#onFarm(false, FAIL_OVER_EVERY - 1, () => (this.#random() < 0.5 ? this.#faults : this.#pairs).deal());
+      if (!this.#isOver) await this.#onFarm(true, 1, () => this.#failOvers.deal());
     }
   }
 
@@ -99,23 +105,38 @@ class Soak {
       await farm.close();
     }
   }
+}
 
-  #pick<T>(items: readonly T[]): T {
-    return items[Math.floor(this.#random() * items.length)] as T;
+/** Deals its cards in an order of chance, and each before any comes again. */
+class Deck<T> {
+  readonly #cards: readonly T[];
+  readonly #random: () => number;
+  #rest: T[] = [];
+
+  constructor(cards: readonly T[], random: () => number) {
+    this.#cards = cards;
+    this.#random = random;
+  }
+
+  deal(): T {
+    if (this.#rest.length === 0) this.#rest = [...this.#cards];
+    return this.#rest.splice(Math.floor(this.#random() * this.#rest.length), 1)[0] as T;
   }
 }
 
 function summarize(reports: readonly FaultReport[]): void {
   const sum = (of: (report: FaultReport) => number) => reports.reduce((total, report) => total + of(report), 0);
   const most = (of: (report: FaultReport) => number) => Math.max(0, ...reports.map(of));
-  const kinds = new Set(reports.map(({ fault }) => fault)).size;
+  const kinds = new Set(reports.map(({ fault }) => fault));
+  const others = [...FAULTS, ...PAIR_FAULTS, ...FAIL_OVERS].map(({ name }) => name).filter((name) => !kinds.has(name));
   console.log(
-    `${reports.length} faults of ${kinds} kinds, ${sum(({ actions }) => actions)} actions, ` +
+    `${reports.length} faults of ${kinds.size} kinds, ${sum(({ actions }) => actions)} actions, ` +
       `${sum(({ onWorker }) => onWorker)} of them on the real worker, as ${sum(({ operations }) => operations)} ` +
       `operations; ${sum(({ retries }) => retries)} calls made again; slowest action ` +
       `${inSeconds(most(({ slowestMilliseconds }) => slowestMilliseconds))}, longest until nothing was left over ` +
       `${inSeconds(most(({ settledMilliseconds }) => settledMilliseconds))}; every promise held`,
   );
+  if (others.length > 0) console.log(`${others.length} kinds did not get their turn: ${others.join('; ')}`);
 }
 
 process.exitCode = await main();
