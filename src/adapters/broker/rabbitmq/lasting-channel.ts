@@ -1,4 +1,4 @@
-import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
+import type { Channel, ChannelModel } from 'amqplib';
 import { type Clock, sleep } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { Topology } from './topology.ts';
@@ -62,6 +62,8 @@ export class LastingChannel<C extends Channel = Channel> {
 
   async #openAgain(model: ChannelModel, life: AbortSignal): Promise<void> {
     const { name, topology, clock, logger } = this.#options;
+    // A connection that breaks closes its channels first, and says so then.
+    await new Promise((resolve) => setImmediate(resolve));
     while (!life.aborted) {
       try {
         await topology.declare(model);
@@ -77,6 +79,6 @@ export class LastingChannel<C extends Channel = Channel> {
 }
 
 /** Ends a channel whose consumer was ended by the broker: its queue is gone. What was under way on it is handed out again. */
-export function endWithConsumer(channel: Channel | ConfirmChannel): void {
+export function endWithConsumer(channel: Channel): void {
   channel.close().catch(() => {});
 }

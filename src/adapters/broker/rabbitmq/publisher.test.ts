@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { ChannelModel } from 'amqplib';
-import { beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { StatusCode } from '../../../domain/status-code.ts';
 import { unavailable } from '../../../domain/status-error.ts';
 import { FakeClock } from '../../../lib/fake-clock.ts';
@@ -57,6 +57,8 @@ beforeEach(async () => {
   connection = Object.assign(new EventEmitter(), { createConfirmChannel });
   await publisher.connected(connection as unknown as ChannelModel);
 });
+
+afterEach(() => publisher.disconnected());
 
 test('a message that was refused says so', async () => {
   const published = publisher.publish(PUBLICATION);
