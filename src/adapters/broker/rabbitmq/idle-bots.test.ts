@@ -9,7 +9,7 @@ import type { WorkDelivery } from '../../../ports/broker.ts';
 import { InProcessWorkQueueRegistry } from '../../queue-registry/in-process/in-process-work-queue-registry.ts';
 import type { GetChannels } from './get-channels.ts';
 import { IdleBots } from './idle-bots.ts';
-import { encodeWork } from './messages.ts';
+import { decodeWork, encodeWork } from './messages.ts';
 import { workQueueName } from './names.ts';
 import { QueueDirectory } from './queue-directory.ts';
 import type { WorkQueues } from './work-queues.ts';
@@ -21,6 +21,7 @@ const MACOS = workMessage('main', 'job-2', { OSFamily: 'macos' });
 /** A channel of the library as far as consumers go. */
 class FakeChannel extends EventEmitter {
   readonly consumers = new Map<string, (message: ConsumeMessage | null) => void>();
+  readonly givenBack: string[] = [];
 
   prefetch(): Promise<void> {
     return Promise.resolve();
@@ -37,6 +38,14 @@ class FakeChannel extends EventEmitter {
   }
 
   ack(): void {}
+
+  nack(message: ConsumeMessage, _allUpTo: boolean, requeue: boolean): void {
+    this.givenBack.push(`${workOf(message)} ${requeue ? 'to its queue' : 'for good'}`);
+  }
+}
+
+function workOf(message: ConsumeMessage): string | undefined {
+  return decodeWork(message.content)?.jobId;
 }
 
 let clock: FakeClock;
@@ -130,6 +139,17 @@ test('a consumer that the broker has ended comes back while bots wait', async ()
   deliver(LINUX);
   await clock.advance(0);
   expect(waiting.delivery?.work.jobId).toBe('job-1');
+});
+
+test('a message that comes when no bot waits any more goes back to its queue, once', async () => {
+  const waiting = wait();
+  await clock.advance(0);
+  const late = channel.consumers.get(workQueueName(MACOS));
+  deliver(LINUX);
+  late?.({ content: encodeWork(MACOS), properties: {} } as ConsumeMessage);
+  await clock.advance(0);
+  expect(waiting.delivery?.work.jobId).toBe('job-1');
+  expect(channel.givenBack).toEqual(['job-2 to its queue']);
 });
 
 test('no timer is left behind', async () => {

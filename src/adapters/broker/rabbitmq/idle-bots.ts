@@ -36,7 +36,8 @@ interface Waiter {
  * one queue after another. Only when all are empty does it wait, and only while bots wait do consumers stand, under one
  * limit for the whole channel: messages in hand that are not settled yet, plus bots that wait. So an idle bot that fits
  * twenty queues draws one message and not twenty, a replica whose bots are all busy holds none, and nothing is
- * delivered only to be given back, but for what crosses the end of a consumer on the wire.
+ * delivered only to be given back, but for what crosses the end of a consumer on the wire. Quorum queues know no limit for
+ * a channel: there an idle bot may draw a message of each, and what is not for it goes back.
  */
 export class IdleBots {
   readonly #options: IdleBotsOptions;
