@@ -182,7 +182,8 @@ class Member {
   #restart: Timer | undefined;
   #failures = 0;
   #hasServed = false;
-  #stopping = false;
+  /** What it was told last about its end; undefined while it is to run. */
+  #end: EndMessage | undefined;
 
   /** @param receive gets the messages that are not about its start. */
   constructor(
@@ -232,13 +233,16 @@ class Member {
   }
 
   async stop(force: AbortSignal): Promise<void> {
-    this.#stopping = true;
     this.#restart?.cancel();
     const worker = this.#worker;
+    const end = (message: EndMessage) => {
+      this.#end = message;
+      if (worker !== undefined) send(worker, message);
+    };
+    end({ kind: 'stop' });
     if (worker === undefined) return;
-    send(worker, { kind: 'stop' });
     const onForce = () => {
-      send(worker, { kind: 'force' });
+      end({ kind: 'force' });
       const timer = this.#options.clock.setTimer(KILL_DELAY_MS, () => worker.process.kill('SIGKILL'));
       worker.once('exit', () => timer.cancel());
     };
@@ -250,10 +254,12 @@ class Member {
 
   #tell(worker: Worker): void {
     send(worker, { kind: 'configuration', value: this.#configuration(), process: this.#number });
+    // A process loses what it is sent before it listens, and it says hello only then.
+    if (this.#end !== undefined) send(worker, this.#end);
   }
 
   #onEnd(how: string): void {
-    if (this.#stopping || !this.#hasServed) return;
+    if (this.#end !== undefined || !this.#hasServed) return;
     const { clock, random, logger } = this.#options;
     const delay = backoffDelay(this.#failures, random, { initial: 200, maximum: 30_000, factor: 2 });
     const fields = { process: this.#number, how, restartInMilliseconds: Math.round(delay) };

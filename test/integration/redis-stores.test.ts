@@ -197,9 +197,8 @@ describe('servers under Sentinels', () => {
 
   /** A job that the replica has, too. */
   async function copiedJob(): Promise<Job> {
-    const { replica } = await group.roles();
     const { job } = await store.submit(submissionOf(), signal);
-    await expect.poll(() => keysOf(replica.port), { timeout: 10_000 }).toContainEqual(expect.stringContaining(job.id));
+    await group.untilCopied();
     return job;
   }
 
@@ -218,16 +217,7 @@ describe('servers under Sentinels', () => {
     const job = await copiedJob();
     const { primary } = await group.roles();
     await primary.process.stop('SIGKILL');
-    await expect.poll(() => connection.ready).toBe(false);
+    await expect.poll(() => connection.ready, { interval: 5, timeout: 10_000 }).toBe(false);
     expect(await store.get(job.id, signal)).toEqual(job);
   });
 });
-
-async function keysOf(port: number): Promise<string[]> {
-  const client = new Redis({ host: '127.0.0.1', port });
-  try {
-    return await client.keys('*');
-  } finally {
-    client.disconnect();
-  }
-}

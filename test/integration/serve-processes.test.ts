@@ -120,6 +120,16 @@ describe('two processes on one port', () => {
     await expect.poll(() => survivors(tree), { timeout: 10_000 }).toEqual([]);
   });
 
+  test('end with the first signal, though one of them is just being started again', async () => {
+    const [killed = 0] = await serving(server);
+    process.kill(killed, 'SIGKILL');
+    await expect.poll(() => server.stderr(), { timeout: 10_000 }).toContain('it is started again');
+    await expect.poll(() => serving(server), { timeout: 20_000, interval: 5 }).toHaveLength(2);
+    const tree = await processTree(server.pid);
+    expect(await server.stop()).toBe(0);
+    expect(await survivors(tree)).toEqual([]);
+  });
+
   test('end when the process that started them is killed', async () => {
     const tree = await processTree(server.pid);
     await server.kill();

@@ -60,6 +60,17 @@ export class SentinelGroup implements AsyncDisposable {
     throw new Error('no Redis is primary');
   }
 
+  /** Resolves once the replica has all that the primary had when this was called: nothing of it is lost with the primary. */
+  async untilCopied(): Promise<void> {
+    const { primary, replica } = await this.roles();
+    const written = offsetIn(await replicationOf(primary.port), 'master_repl_offset');
+    const deadline = Date.now() + READY_WITHIN_MS;
+    while (offsetIn(await replicationOf(replica.port).catch(() => ''), 'slave_repl_offset') < written) {
+      if (Date.now() > deadline) throw new Error('the replica did not copy what its primary had');
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
   /** Resolves once another server than this takes writes. */
   async untilReplaced(primary: RedisServer): Promise<void> {
     const deadline = Date.now() + READY_WITHIN_MS;
@@ -128,6 +139,11 @@ function knownSentinels(port: number): Promise<number> {
 
 function replicationOf(port: number): Promise<string> {
   return ask(port, (client) => client.info('replication'));
+}
+
+/** How far a server's stream of changes has come, in bytes. */
+function offsetIn(replication: string, name: string): number {
+  return Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(replication)?.[1] ?? -1);
 }
 
 async function waitForReplica(port: number): Promise<void> {
