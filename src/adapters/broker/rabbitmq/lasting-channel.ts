@@ -8,9 +8,11 @@ export interface LastingChannelOptions<C extends Channel> {
   readonly name: string;
   readonly create: (model: ChannelModel) => Promise<C>;
   /** Makes the channel what it is for: its queues, its consumer. Called for each new channel, before it counts as open. */
-  readonly setUp: (channel: C) => Promise<void>;
-  /** The channel has gone, be it with its connection or alone. */
-  readonly onClosed?: (channel: C) => void;
+  readonly setUp: (channel: C) => Promise<void> | void;
+  /** A channel has been set up. */
+  readonly onOpened?: () => void;
+  /** The channel has gone alone, without its connection. */
+  readonly onClosed?: () => void;
   readonly topology: Pick<Topology, 'declare'>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -28,36 +30,74 @@ const AGAIN_AFTER = 1_000;
 export class LastingChannel<C extends Channel = Channel> {
   readonly #options: LastingChannelOptions<C>;
   #life = new AbortController();
+  /** The one that lives, be it set up or not. */
+  #living: C | undefined;
+  #isSetUp = false;
 
   constructor(options: LastingChannelOptions<C>) {
     this.#options = options;
   }
 
+  /** The channel, set up; undefined while there is none. */
+  get channel(): C | undefined {
+    return this.#isSetUp ? this.#living : undefined;
+  }
+
+  /** Whether what came by the channel can still be settled; if not, the broker gives it to others. */
+  isOpen(channel: Channel): boolean {
+    return this.#living === channel;
+  }
+
   /** Opens the channel on a new connection. @throws when it could not be opened: the connection is not whole. */
   async open(model: ChannelModel): Promise<void> {
-    this.close();
+    this.disconnected();
     this.#life = new AbortController();
     await this.#open(model, this.#life.signal);
   }
 
-  /** From now on it is not opened again: the connection has gone, or nobody needs the channel any more. */
-  close(): void {
+  /** The connection has gone, and the channel with it. */
+  disconnected(): void {
     this.#life.abort();
+    this.#living = undefined;
+    this.#isSetUp = false;
+  }
+
+  /** Gives up the channel, also one that is just being opened. Resolves once what was sent on it has arrived. */
+  async close(): Promise<void> {
+    const channel = this.#living;
+    this.disconnected();
+    if (channel !== undefined) await end(channel);
   }
 
   async #open(model: ChannelModel, life: AbortSignal): Promise<void> {
-    const { name, create, setUp, onClosed, logger } = this.#options;
+    const { name, create, setUp, onOpened, onClosed, logger } = this.#options;
     const channel = await create(model);
-    let [isClosed, isSetUp] = [false, false];
+    if (life.aborted) {
+      discard(channel);
+      return;
+    }
+    this.#living = channel;
     channel.on('error', (error: Error) => logger.warn({ err: error, channel: name }, 'RabbitMQ closed a channel'));
     channel.on('close', () => {
-      isClosed = true;
-      onClosed?.(channel);
-      if (isSetUp && !life.aborted) void this.#openAgain(model, life);
+      if (this.#living !== channel) return;
+      const wasSetUp = this.#isSetUp;
+      this.#living = undefined;
+      this.#isSetUp = false;
+      onClosed?.();
+      if (wasSetUp) void this.#openAgain(model, life);
     });
-    await setUp(channel);
-    if (isClosed) throw new Error(`RabbitMQ closed the channel of ${name} at once`);
-    isSetUp = true;
+    try {
+      await setUp(channel);
+    } catch (cause) {
+      if (this.#living === channel) this.#living = undefined;
+      discard(channel);
+      if (life.aborted) return;
+      throw cause;
+    }
+    if (life.aborted) return;
+    if (this.#living !== channel) throw new Error(`RabbitMQ closed the channel of ${name} at once`);
+    this.#isSetUp = true;
+    onOpened?.();
   }
 
   async #openAgain(model: ChannelModel, life: AbortSignal): Promise<void> {
@@ -78,7 +118,15 @@ export class LastingChannel<C extends Channel = Channel> {
   }
 }
 
-/** Ends a channel whose consumer was ended by the broker: its queue is gone. What was under way on it is handed out again. */
-export function endWithConsumer(channel: Channel): void {
-  channel.close().catch(() => {});
+/** Gives up a channel; what was under way on it is handed out again. So ends one whose queue has gone with its consumer. */
+export function discard(channel: Channel): void {
+  void end(channel);
+}
+
+async function end(channel: Channel): Promise<void> {
+  try {
+    await channel.close();
+  } catch {
+    // It has closed already, or is about to.
+  }
 }

@@ -69,7 +69,6 @@ export class ConfirmingPublisher implements ConnectionUser {
   readonly name = 'publisher';
   readonly #options: PublisherOptions;
   readonly #lasting: LastingChannel<ConfirmChannel>;
-  #channel: ConfirmChannel | undefined;
   #model: ChannelModel | undefined;
   readonly #waiting = new Map<
     string,
@@ -83,12 +82,10 @@ export class ConfirmingPublisher implements ConnectionUser {
       ...options,
       name: this.name,
       create: (model) => model.createConfirmChannel(),
-      setUp: (channel) => this.#take(channel),
-      onClosed: (channel) => {
-        if (this.#channel !== channel) return;
-        this.#channel = undefined;
-        this.#failAll('RabbitMQ closed the channel');
+      setUp: (channel) => {
+        channel.on('return', (message: Message) => this.#onReturn(message));
       },
+      onClosed: () => this.#failAll('RabbitMQ closed the channel'),
     });
   }
 
@@ -106,9 +103,8 @@ export class ConfirmingPublisher implements ConnectionUser {
   }
 
   disconnected(): void {
-    this.#lasting.close();
+    this.#lasting.disconnected();
     this.#model = undefined;
-    this.#channel = undefined;
     this.#failAll('the connection to RabbitMQ broke');
   }
 
@@ -120,7 +116,7 @@ export class ConfirmingPublisher implements ConnectionUser {
    */
   publish(publication: Publication): Promise<void> {
     const { maxUnconfirmed, retryDelay } = this.#options;
-    const channel = this.#channel;
+    const { channel } = this.#lasting;
     if (channel === undefined) return Promise.reject(new CarrierAwayError('RabbitMQ is not connected', retryDelay));
     const alarm = this.#options.alarm();
     if (alarm.aborted) return Promise.reject(alarm.reason);
@@ -150,11 +146,6 @@ export class ConfirmingPublisher implements ConnectionUser {
         settle(new CarrierAwayError('RabbitMQ closed the channel', retryDelay, cause));
       }
     });
-  }
-
-  async #take(channel: ConfirmChannel): Promise<void> {
-    channel.on('return', (message: Message) => this.#onReturn(message));
-    this.#channel = channel;
   }
 
   #onReturn(message: Message): void {

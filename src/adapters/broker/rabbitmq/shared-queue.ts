@@ -4,7 +4,7 @@ import { StatusError } from '../../../domain/status-error.ts';
 import { type Clock, sleep } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { ConnectionUser } from './connection.ts';
-import { endWithConsumer, LastingChannel } from './lasting-channel.ts';
+import { discard, LastingChannel } from './lasting-channel.ts';
 import type { Topology } from './topology.ts';
 
 export interface SharedQueueOptions<T> {
@@ -35,7 +35,6 @@ export class SharedQueue<T> implements ConnectionUser {
   readonly #lasting: LastingChannel;
   #listener: ((value: T) => Promise<void>) | undefined;
   #model: ChannelModel | undefined;
-  #channel: Channel | undefined;
 
   constructor(options: SharedQueueOptions<T>) {
     this.name = `queue ${options.queue}`;
@@ -45,9 +44,6 @@ export class SharedQueue<T> implements ConnectionUser {
       name: this.name,
       create: (model) => model.createChannel(),
       setUp: (channel) => this.#consume(channel),
-      onClosed: (channel) => {
-        if (this.#channel === channel) this.#channel = undefined;
-      },
     });
   }
 
@@ -57,9 +53,8 @@ export class SharedQueue<T> implements ConnectionUser {
   }
 
   disconnected(): void {
-    this.#lasting.close();
+    this.#lasting.disconnected();
     this.#model = undefined;
-    this.#channel = undefined;
   }
 
   /** Takes messages for the listener, one listener at a time. @returns how to stop it. */
@@ -69,18 +64,14 @@ export class SharedQueue<T> implements ConnectionUser {
     return () => {
       this.#listener = undefined;
       this.#stopping.abort();
-      this.#lasting.close();
-      const channel = this.#channel;
-      this.#channel = undefined;
-      channel?.close().catch(() => {});
+      void this.#lasting.close();
     };
   }
 
   async #consume(channel: Channel): Promise<void> {
-    this.#channel = channel;
     await channel.prefetch(IN_HAND);
     await channel.consume(this.#options.queue, (message) => {
-      if (message === null) endWithConsumer(channel);
+      if (message === null) discard(channel);
       else void this.#take(channel, message);
     });
   }
@@ -95,13 +86,13 @@ export class SharedQueue<T> implements ConnectionUser {
       if (isPassing(error)) {
         logger.warn({ err: error, queue }, 'could not deal with a message; it comes again');
         await sleep(clock, AGAIN_AFTER, this.#stopping.signal).catch(() => {});
-        if (this.#channel === channel) channel.nack(message, false, true);
+        if (this.#lasting.isOpen(channel)) channel.nack(message, false, true);
         return;
       }
       // It would fail for ever.
       logger.error({ err: error, queue }, 'dropped a message that could not be dealt with');
     }
-    if (this.#channel === channel) channel.ack(message);
+    if (this.#lasting.isOpen(channel)) channel.ack(message);
   }
 }
 

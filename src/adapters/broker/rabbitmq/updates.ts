@@ -4,7 +4,7 @@ import type { Logger } from '../../../lib/log.ts';
 import type { JobEventMessage, ReplicaUpdate } from '../../../ports/broker.ts';
 import type { ConnectionUser } from './connection.ts';
 import { EventTap } from './event-tap.ts';
-import { endWithConsumer, LastingChannel } from './lasting-channel.ts';
+import { discard, LastingChannel } from './lasting-channel.ts';
 import { decodeQueueHint, decodeUpdates, encodeQueueHint, encodeUpdates, type QueueHint } from './messages.ts';
 import { EVENTS_EXCHANGE, eventRoutingKey, UPDATES_EXCHANGE, updatesQueueName } from './names.ts';
 import type { Topology } from './topology.ts';
@@ -43,7 +43,6 @@ export class Updates implements ConnectionUser {
   /** Messages for other replicas that wait for a connection. */
   readonly #waiting: Array<{ readonly routingKey: string; readonly body: Buffer; readonly options: Options.Publish }> =
     [];
-  #channel: Channel | undefined;
   #wasConnected = false;
   #congested = false;
   #dropped = 0;
@@ -62,9 +61,7 @@ export class Updates implements ConnectionUser {
       name: this.name,
       create: (model) => model.createChannel(),
       setUp: (channel) => this.#consume(channel),
-      onClosed: (channel) => {
-        if (this.#channel === channel) this.#channel = undefined;
-      },
+      onOpened: () => this.#catchUp(),
     });
   }
 
@@ -90,7 +87,7 @@ export class Updates implements ConnectionUser {
       queue,
       (message) => {
         if (message === null) {
-          endWithConsumer(channel);
+          discard(channel);
           return;
         }
         if (message.fields.routingKey === QUEUE_HINT_KEY) {
@@ -102,8 +99,11 @@ export class Updates implements ConnectionUser {
       },
       { noAck: true },
     );
+  }
+
+  /** Sends what has waited for a channel, and says that what came meanwhile may be lost. */
+  #catchUp(): void {
     this.#congested = false;
-    this.#channel = channel;
     for (const { routingKey, body, options } of this.#waiting.splice(0)) {
       this.#send(UPDATES_EXCHANGE, routingKey, body, options);
     }
@@ -112,16 +112,13 @@ export class Updates implements ConnectionUser {
   }
 
   disconnected(): void {
-    this.#lasting.close();
-    this.#channel = undefined;
+    this.#lasting.disconnected();
   }
 
   /** Sends what still waits for company, and gives up the channel once it has arrived. */
   async close(): Promise<void> {
     this.#outbox.flush();
-    const channel = this.#channel;
-    this.disconnected();
-    await channel?.close().catch(() => {});
+    await this.#lasting.close();
   }
 
   /** Messages that were not sent because the socket was full. */
@@ -154,7 +151,7 @@ export class Updates implements ConnectionUser {
 
   /** @param options with `CC` for further routing keys: one message to the broker, whatever the number of replicas. */
   #send(exchange: string, routingKey: string, body: Buffer, options: Options.Publish): void {
-    const channel = this.#channel;
+    const { channel } = this.#lasting;
     if (channel === undefined && exchange === UPDATES_EXCHANGE && this.#waiting.length < MOST_HINTS_WAITING) {
       this.#waiting.push({ routingKey, body, options });
       return;
