@@ -130,9 +130,9 @@ function summarize(reports: readonly FaultReport[]): void {
   const kinds = new Set(reports.map(({ fault }) => fault));
   const others = [...FAULTS, ...PAIR_FAULTS, ...FAIL_OVERS].map(({ name }) => name).filter((name) => !kinds.has(name));
   console.log(
-    `${reports.length} faults of ${kinds.size} kinds, ${sum(({ actions }) => actions)} actions, ` +
-      `${sum(({ onWorker }) => onWorker)} of them on the real worker, as ${sum(({ operations }) => operations)} ` +
-      `operations; ${sum(({ retries }) => retries)} calls made again; slowest action ` +
+    `${reports.length} faults of ${kinds.size} kinds, ${sum(({ actions }) => actions)} actions and ` +
+      `${sum(({ builds }) => builds)} builds, ${sum(({ onWorker }) => onWorker)} actions on the real worker, ` +
+      `${sum(({ operations }) => operations)} operations; ${sum(({ retries }) => retries)} calls made again; slowest action ` +
       `${inSeconds(most(({ slowestMilliseconds }) => slowestMilliseconds))}, longest until nothing was left over ` +
       `${inSeconds(most(({ settledMilliseconds }) => settledMilliseconds))}; every promise held`,
   );

@@ -55,10 +55,10 @@ export async function runFault(farm: FaultFarm, fault: Fault, options: FaultRunO
 
 /** One line for people. */
 export function describeReport(report: FaultReport): string {
-  const { fault, actions, onWorker, operations, retries, settled } = report;
+  const { fault, actions, onWorker, builds, operations, retries, settled } = report;
   const left = Object.entries(settled).map(([kind, at]) => `${kind} (${inSeconds(at)})`);
   return [
-    `${fault}: ${actions} actions, ${onWorker} of them on the real worker, as ${operations} operations`,
+    `${fault}: ${actions} actions and ${builds} builds, ${onWorker} actions on the real worker, ${operations} operations`,
     `${retries} calls made again`,
     `slowest ${inSeconds(report.slowestMilliseconds)} of ${inSeconds(report.boundMilliseconds)} allowed`,
     left.length === 0 ? 'nothing left over' : `the last thing left over: ${left.join(', ')}`,

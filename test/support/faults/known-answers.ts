@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ActionResult, Digest } from '../../../src/proto/build/bazel/remote/execution/v2/remote_execution.ts';
+import type { Execution } from './load-client.ts';
 
 /** Two actions in three succeed, and their results go to the action cache. */
 const EXIT_CODES = [0, 0, 7] as const;
@@ -8,6 +9,14 @@ const EXIT_CODES = [0, 0, 7] as const;
 export interface KnownAnswer {
   readonly exitCode: number;
   readonly stdout: string;
+}
+
+/** An execution, and the answer that it must have. */
+export interface CheckedExecution {
+  readonly execution: Execution;
+  readonly right: KnownAnswer;
+  /** The files that it must have made, with what is in them. Defaults to none. */
+  readonly outputs?: Readonly<Record<string, string>>;
 }
 
 /** What a simulated bot makes of an action: a pure function of its digest, so that whoever sees an answer can judge it. */

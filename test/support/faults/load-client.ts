@@ -1,16 +1,17 @@
-import { type ServiceError, status as statusCodes } from '@grpc/grpc-js';
-import type { Digest, ExecuteResponse } from '../../../src/proto/build/bazel/remote/execution/v2/remote_execution.ts';
+import { status as statusCodes } from '@grpc/grpc-js';
+import { type Digest, ExecuteResponse } from '../../../src/proto/build/bazel/remote/execution/v2/remote_execution.ts';
 import type { Operation } from '../../../src/proto/google/longrunning/operations.ts';
 import { type ActionOptions, prepareAction, Tenant } from '../tenant.ts';
-import { describeFailure, type WireClient } from '../wire-client.ts';
+import type { WireClient } from '../wire-client.ts';
+import { Attempts, codeOf, unlessNotFound } from './attempts.ts';
 
 /** What a client sees of one action from beginning to end. */
 export interface Execution {
   readonly action: Digest;
-  /** Operations that it was given, with the last that each of them told. */
+  /** Operations that it was given, with the last that each of them told; none where the action cache had the answer. */
   readonly operations: Map<string, Operation | undefined>;
   /** Calls that failed and were made again. */
-  readonly retries: string[];
+  readonly retries: readonly string[];
   readonly response: ExecuteResponse;
   readonly milliseconds: number;
 }
@@ -21,20 +22,13 @@ export interface LoadClientOptions {
   readonly random: () => number;
 }
 
-/** What Bazel, too, tries again: trouble on the way, and servers that come and go. */
-const TRY_AGAIN: ReadonlySet<number> = new Set([
-  statusCodes.CANCELLED,
-  statusCodes.UNKNOWN,
-  statusCodes.DEADLINE_EXCEEDED,
-  statusCodes.RESOURCE_EXHAUSTED,
-  statusCodes.ABORTED,
-  statusCodes.INTERNAL,
-  statusCodes.UNAVAILABLE,
-]);
+export interface ExecuteOptions extends ActionOptions {
+  /** Whether the action cache is asked before anything is uploaded, as Bazel does. Defaults to no. */
+  readonly looksUp?: boolean;
+}
 
 /** Beyond every bound: a server that lets its client hang is not to be helped by the client's own patience. */
 const CALL_MS = 300_000;
-const PAUSE_MS = 100;
 
 /**
  * A client that executes as Bazel does: a stream that breaks is taken up by WaitExecution at another replica; where the
@@ -43,7 +37,7 @@ const PAUSE_MS = 100;
 export class LoadClient {
   readonly #tenants: readonly Tenant[];
   readonly #random: () => number;
-  readonly #underWay = new Set<{ readonly action: Digest; readonly retries: readonly string[]; step: string }>();
+  readonly #underWay = new Set<Attempts>();
 
   constructor({ replicas, random }: LoadClientOptions) {
     this.#tenants = replicas.map((each) => new Tenant(each, ''));
@@ -52,56 +46,62 @@ export class LoadClient {
 
   /** What waits for an answer now, since when, and what went before. */
   get waiting(): string[] {
-    return [...this.#underWay].map(({ action, retries, step }) => [`${action.hash}: ${step}`, ...retries].join('\n  '));
+    return [...this.#underWay].map(({ waiting }) => waiting);
   }
 
   /**
-   * Uploads an action and executes it.
+   * Uploads an action and executes it, unless its result is cached and was asked for.
    *
    * @param bound milliseconds that it may take in all.
    * @throws Error when it takes longer, or when a call fails with what no client tries again.
    */
-  async execute(options: ActionOptions, bound: number): Promise<Execution> {
-    const begun = performance.now();
+  execute({ looksUp = false, ...options }: ExecuteOptions, bound: number): Promise<Execution> {
     const prepared = prepareAction(options);
     const action = prepared.action.digest;
-    const operations = new Map<string, Operation | undefined>();
-    const retries: string[] = [];
-    const again = async (what: string, error: unknown) => {
-      const { details } = error as { details?: string };
-      const code = codeOf(error);
-      const delay = askedDelay(error);
-      const asked = delay === undefined ? '' : `, come again in ${delay} ms`;
-      const text = `${what}: ${statusCodes[code ?? -1] ?? String(error)} ${details ?? ''}${asked}`;
-      retries.push(`${Math.round(performance.now() - begun)} ms ${text}`);
-      if (code === undefined || !TRY_AGAIN.has(code))
-        throw new Error(`action ${action.hash}: ${text}`, { cause: error });
-      if (performance.now() - begun > bound) {
-        throw new Error(`action ${action.hash} took longer than ${bound} ms:\n${retries.join('\n')}`);
+    return this.#within(new Attempts(`action ${action.hash}`, bound), async (attempts) => {
+      if (looksUp) {
+        const result = await attempts.call('GetActionResult', () =>
+          unlessNotFound(this.#anyTenant().getActionResult(action, { inlineStdout: true })),
+        );
+        if (result !== undefined) {
+          const response = ExecuteResponse.create({ result, cachedResult: true });
+          const { retries, milliseconds } = attempts;
+          return { action, operations: new Map(), retries, response, milliseconds };
+        }
       }
-      await new Promise((resolve) => setTimeout(resolve, delay ?? PAUSE_MS));
-    };
-    const underWay = { action, retries, step: 'upload' };
-    const step = (text: string) => {
-      underWay.step = `${text} since ${Math.round(performance.now() - begun)} ms after its begin`;
-    };
-    this.#underWay.add(underWay);
-    using _ = { [Symbol.dispose]: () => this.#underWay.delete(underWay) };
-    for (;;) {
-      try {
-        step('upload');
-        await this.#anyTenant().upload(...prepared.blobs);
-        break;
-      } catch (error) {
-        await again('upload', error);
-      }
+      await attempts.call('upload', () => this.#anyTenant().upload(...prepared.blobs));
+      return this.#follow(action, attempts);
+    });
+  }
+
+  /** Reads a blob that must be there. @throws as `execute`. */
+  read(digest: Digest, bound: number): Promise<Buffer> {
+    return this.#within(new Attempts(`blob ${digest.hash}`, bound), (attempts) =>
+      attempts.call('Read', () => {
+        const tenant = this.#anyTenant();
+        return tenant.read(tenant.readName(digest));
+      }),
+    );
+  }
+
+  async #within<T>(attempts: Attempts, run: (attempts: Attempts) => Promise<T>): Promise<T> {
+    this.#underWay.add(attempts);
+    try {
+      return await run(attempts);
+    } finally {
+      this.#underWay.delete(attempts);
     }
+  }
+
+  async #follow(action: Digest, attempts: Attempts): Promise<Execution> {
+    const { retries } = attempts;
+    const operations = new Map<string, Operation | undefined>();
     let name: string | undefined;
     for (;;) {
       const tenant = this.#anyTenant();
       const call = { deadline: CALL_MS };
       const where = `at replica ${this.#tenants.indexOf(tenant) + 1}`;
-      step(name === undefined ? `Execute ${where}` : `WaitExecution of ${name} ${where}`);
+      attempts.step(name === undefined ? `Execute ${where}` : `WaitExecution of ${name} ${where}`);
       const stream =
         name === undefined ? tenant.execute(action, { inlineStdout: true }, call) : tenant.waitExecution(name, call);
       try {
@@ -109,17 +109,17 @@ export class LoadClient {
           const update = await stream.next();
           if (update === undefined) throw new Error(`the stream of ${action.hash} ended without a response`);
           name = update.operation.name;
-          if (!operations.has(name)) step(`follows ${name} ${where}`);
+          if (!operations.has(name)) attempts.step(`follows ${name} ${where}`);
           operations.set(name, update.operation);
           if (update.response === undefined) continue;
-          return { action, operations, retries, response: update.response, milliseconds: performance.now() - begun };
+          return { action, operations, retries, response: update.response, milliseconds: attempts.milliseconds };
         }
       } catch (error) {
         if (name !== undefined && codeOf(error) === statusCodes.NOT_FOUND) {
           retries.push(`${name} is not known any more`);
           name = undefined;
         } else {
-          await again(name === undefined ? 'Execute' : 'WaitExecution', error);
+          await attempts.pauseAfter(name === undefined ? 'Execute' : 'WaitExecution', error);
         }
       }
     }
@@ -128,17 +128,4 @@ export class LoadClient {
   #anyTenant(): Tenant {
     return this.#tenants[Math.floor(this.#random() * this.#tenants.length)] as Tenant;
   }
-}
-
-/** Of the call; of the blob where an upload as a whole went well. */
-function codeOf(error: unknown): number | undefined {
-  if (error instanceof Error && error.message.startsWith('upload of')) return statusCodes.UNAVAILABLE;
-  return (error as { code?: number }).code;
-}
-
-/** What a RetryInfo asks for, in milliseconds. */
-function askedDelay(error: unknown): number | undefined {
-  if (!(error instanceof Error) || !('metadata' in error)) return undefined;
-  const { retryDelaySeconds } = describeFailure(error as ServiceError);
-  return retryDelaySeconds === undefined ? undefined : retryDelaySeconds * 1_000;
 }

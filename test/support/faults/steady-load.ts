@@ -1,58 +1,55 @@
-import { status as statusCodes } from '@grpc/grpc-js';
-import { ActionResult, ExecuteResponse } from '../../../src/proto/build/bazel/remote/execution/v2/remote_execution.ts';
-import { GetOperationRequest, OperationsService } from '../../../src/proto/google/longrunning/operations.ts';
-import { Tenant } from '../tenant.ts';
 import type { WireClient } from '../wire-client.ts';
+import { BrokenPromises } from './broken-promises.ts';
 import type { Fault } from './fault.ts';
 import { SIMULATED_PLATFORM, WORKER_PLATFORM } from './fault-farm.ts';
-import { answerOf, answerTo, type KnownAnswer } from './known-answers.ts';
-import { type Execution, LoadClient } from './load-client.ts';
+import { answerTo, type CheckedExecution } from './known-answers.ts';
+import { LoadBuild } from './load-build.ts';
+import { LoadClient } from './load-client.ts';
 
 export interface SteadyLoadOptions {
   readonly replicas: readonly WireClient[];
   readonly random: () => number;
   /** Milliseconds that any action may take. */
   readonly bound: number;
-  /** Actions for simulated bots under way at once. Defaults to 8; one more runs on the real worker. */
+  /** Actions for simulated bots under way at once. Defaults to 8; one more and a build run on the real worker. */
   readonly concurrency?: number;
 }
 
-const CHECKED_AT_ONCE = 16;
-
-/** An execution, and the answer that it must have. */
-interface Checked {
-  readonly execution: Execution;
-  readonly right: KnownAnswer;
-}
+/** Numbers of actions and builds are below this. */
+const NUMBERS = 1_000_000_000;
 
 /** What a load amounted to. */
 export interface LoadReport {
+  /** Those of builds included. */
   readonly actions: number;
   readonly onWorker: number;
+  readonly builds: number;
   readonly operations: number;
   readonly retries: number;
   readonly slowestMilliseconds: number;
 }
 
 /**
- * Clients that execute one action after another, with answers that are known beforehand.
+ * Clients that execute one action after another, and one build after another, with answers that are known beforehand.
  *
- * Most are done by simulated bots, whose answer is a function of the action; some are commands that a real worker runs.
+ * Most actions are done by simulated bots, whose answer is a function of the action; some are commands that a real worker
+ * runs, as are those of the builds.
  */
 export class SteadyLoad {
   readonly #options: SteadyLoadOptions;
   readonly #client: LoadClient;
-  readonly #done: Checked[] = [];
+  readonly #done: CheckedExecution[] = [];
   readonly #failures: unknown[] = [];
   readonly #running: ReadonlyArray<Promise<void>>;
   #onWorker = 0;
+  #builds = 0;
   #stopped = false;
 
   constructor(options: SteadyLoadOptions) {
     this.#options = options;
     this.#client = new LoadClient(options);
     const simulated = Array.from({ length: options.concurrency ?? 8 }, () => this.#loop(() => this.#simulated()));
-    this.#running = [...simulated, this.#loop(() => this.#commanded())];
+    this.#running = [...simulated, this.#loop(() => this.#commanded()), this.#loop(() => this.#built())];
   }
 
   /** Actions that have their answer so far. */
@@ -78,6 +75,7 @@ export class SteadyLoad {
     return {
       actions: this.#done.length,
       onWorker: this.#onWorker,
+      builds: this.#builds,
       operations: this.#done.reduce((sum, { execution }) => sum + execution.operations.size, 0),
       retries: this.#done.reduce((sum, { execution }) => sum + execution.retries.length, 0),
       slowestMilliseconds: Math.round(Math.max(0, ...this.#done.map(({ execution }) => execution.milliseconds))),
@@ -85,58 +83,14 @@ export class SteadyLoad {
   }
 
   /**
-   * What of the promises does not hold: that every answer is right, that each operation has one end and keeps it, that no
-   * result is lost.
+   * What of the promises does not hold.
    *
    * @param forgets what the fault may have cost.
    */
-  async broken(forgets?: Fault['forgets']): Promise<string[]> {
-    const found: string[] = [];
-    for (let i = 0; i < this.#done.length; i += CHECKED_AT_ONCE) {
-      const some = this.#done.slice(i, i + CHECKED_AT_ONCE).map((each) => this.#brokenOf(each, forgets));
-      found.push(...(await Promise.all(some)).flat());
-    }
-    return found;
-  }
-
-  async #brokenOf({ execution, right }: Checked, forgets: Fault['forgets']): Promise<string[]> {
-    const { action, response, retries } = execution;
-    const found: string[] = [];
-    if ((response.status?.code ?? 0) !== 0) {
-      found.push(`${action.hash} ended with ${statusCodes[response.status?.code ?? 0]} ${response.status?.message}`);
-    } else if (!isRight(answerOf(response.result), right)) {
-      found.push(`${action.hash} has a wrong answer: ${JSON.stringify(answerOf(response.result))}`);
-    }
-    found.push(...(await this.#brokenEnds(execution, forgets)));
-    if (right.exitCode === 0 && forgets !== 'cached results') found.push(...(await this.#lostResult(execution, right)));
-    return found.map((each) => [each, ...retries].join('\n  '));
-  }
-
-  async #brokenEnds({ action, operations }: Execution, forgets: Fault['forgets']): Promise<string[]> {
-    const found: string[] = [];
-    for (const [name, seen] of operations) {
-      const known = await this.#anyReplica()
-        .unary(OperationsService.getOperation, GetOperationRequest.create({ name }))
-        .catch((error: unknown) => {
-          if ((error as { code?: number }).code === statusCodes.NOT_FOUND) return undefined;
-          throw error;
-        });
-      const about = `operation ${name} of ${action.hash}`;
-      if (known === undefined) {
-        if (forgets !== 'operations') found.push(`${about} is not known any more`);
-      } else if (!known.done) found.push(`${about} has no end`);
-      else if (seen?.done === true && !sameResponse(seen, known)) found.push(`${about} has two ends`);
-    }
-    return found;
-  }
-
-  async #lostResult({ action }: Execution, right: KnownAnswer): Promise<string[]> {
-    const tenant = new Tenant(this.#anyReplica(), '');
-    const result = await tenant.getActionResult(action, { inlineStdout: true }).catch((error: unknown) => {
-      if ((error as { code?: number }).code === statusCodes.NOT_FOUND) return undefined;
-      throw error;
-    });
-    return isRight(answerOf(result), right) ? [] : [`the result of ${action.hash} is lost`];
+  broken(forgets?: Fault['forgets']): Promise<string[]> {
+    const { replicas, random } = this.#options;
+    const anyReplica = () => replicas[Math.floor(random() * replicas.length)] as WireClient;
+    return new BrokenPromises(anyReplica, forgets).of(this.#done);
   }
 
   async #loop(one: () => Promise<void>): Promise<void> {
@@ -155,7 +109,7 @@ export class SteadyLoad {
   }
 
   async #commanded(): Promise<void> {
-    const number = Math.floor(this.#options.random() * 1_000_000);
+    const number = this.#anyNumber();
     const command = { arguments: ['/bin/sh', '-c', `sleep 0.2; echo $((${number} * 3))`] };
     const wish = { command, action: { platform: WORKER_PLATFORM } };
     const execution = await this.#client.execute(wish, this.#options.bound);
@@ -163,26 +117,14 @@ export class SteadyLoad {
     this.#done.push({ execution, right: { exitCode: 0, stdout: `${number * 3}\n` } });
   }
 
-  #anyReplica(): WireClient {
-    const { replicas, random } = this.#options;
-    return replicas[Math.floor(random() * replicas.length)] as WireClient;
+  async #built(): Promise<void> {
+    const executions = await new LoadBuild(this.#client, this.#options.bound).run(this.#anyNumber());
+    this.#builds += 1;
+    this.#onWorker += executions.filter(({ execution }) => !execution.response.cachedResult).length;
+    this.#done.push(...executions);
   }
-}
 
-function isRight(answer: KnownAnswer | undefined, right: KnownAnswer): boolean {
-  return answer?.exitCode === right.exitCode && answer.stdout === right.stdout;
-}
-
-type Ended = NonNullable<Parameters<typeof responseOf>[0]>;
-
-function sameResponse(one: Ended, other: Ended): boolean {
-  const [a, b] = [responseOf(one), responseOf(other)];
-  if (a.status?.code !== b.status?.code || (a.result === undefined) !== (b.result === undefined)) return false;
-  if (a.result === undefined || b.result === undefined) return true;
-  return Buffer.from(ActionResult.encode(a.result).finish()).equals(ActionResult.encode(b.result).finish());
-}
-
-function responseOf(operation: { readonly result?: { readonly $case: string; readonly value: unknown } | undefined }) {
-  const value = (operation.result?.value as { readonly value?: Uint8Array } | undefined)?.value;
-  return ExecuteResponse.decode(value ?? new Uint8Array(0));
+  #anyNumber(): number {
+    return Math.floor(this.#options.random() * NUMBERS);
+  }
 }
