@@ -10,6 +10,15 @@ export interface DelayingProxyOptions {
   readonly delayMilliseconds: number;
 }
 
+interface Watched {
+  readonly direction: Direction;
+  readonly text: string;
+  readonly resolve: () => void;
+}
+
+/** The longest text that is watched for, in bytes. */
+const LONGEST_WATCHED = 256;
+
 /**
  * A TCP proxy that holds every byte for a time, as distance does, that can be narrow, that can stop one direction
  * altogether, and that can be cut, also in the middle of a message.
@@ -26,6 +35,7 @@ export class DelayingProxy {
   readonly #holding: Record<Direction, boolean> = { up: false, down: false };
   readonly #passed: Record<Direction, number> = { up: 0, down: 0 };
   #onProgress: Array<() => void> = [];
+  readonly #watched = new Set<Watched>();
   readonly #breakAt: Record<Direction, number> = { up: Number.POSITIVE_INFINITY, down: Number.POSITIVE_INFINITY };
   #delay: number;
   #bytesPerSecond = Number.POSITIVE_INFINITY;
@@ -66,6 +76,14 @@ export class DelayingProxy {
     while (this.#passed[direction] < bytes) {
       await new Promise<void>((resolve) => this.#onProgress.push(resolve));
     }
+  }
+
+  /**
+   * Resolves as soon as a text is on its way, before the answer to it can come: what is done at once, such as `hold`, is
+   * done while it is under way.
+   */
+  untilSent(direction: Direction, text: string): Promise<void> {
+    return new Promise((resolve) => this.#watched.add({ direction, text, resolve }));
   }
 
   /** Stops one direction: bytes wait here until `release`. */
@@ -130,7 +148,14 @@ export class DelayingProxy {
       if (this.#stranded.has(from)) return;
       this.#later(direction, () => to.end());
     });
+    let recent = '';
     from.on('data', (chunk: Buffer) => {
+      if (this.#watched.size > 0) {
+        const sent = recent + chunk.toString('latin1');
+        this.#look(direction, sent);
+        // What is watched for may come in two parts.
+        recent = sent.slice(-LONGEST_WATCHED);
+      }
       if (this.#bytesPerSecond !== Number.POSITIVE_INFINITY) {
         from.pause();
         setTimeout(() => from.resume(), (chunk.byteLength / this.#bytesPerSecond) * 1_000);
@@ -141,6 +166,14 @@ export class DelayingProxy {
         this.#deliver(chunk, to, direction);
       });
     });
+  }
+
+  #look(direction: Direction, sent: string): void {
+    for (const watched of this.#watched) {
+      if (watched.direction !== direction || !sent.includes(watched.text)) continue;
+      this.#watched.delete(watched);
+      watched.resolve();
+    }
   }
 
   #deliver(chunk: Buffer, to: Socket, direction: Direction): void {
