@@ -40,6 +40,17 @@ function describeStores(name: string, connection: () => RedisConnection): void {
   describeLogStreamStore(`RedisLogStreamStore on ${name}`, () => logStreamStoreFixture(connection()));
 }
 
+/** A job in each shard. */
+async function submitToAllShards(store: RedisJobStore): Promise<readonly Job[]> {
+  const submissions = Array.from({ length: 256 }, (_, i) =>
+    submissionOf({
+      actionDigest: { digestFunction: 1, hash: i.toString(16).padStart(2, '0').repeat(32), sizeBytes: 1 },
+    }),
+  );
+  const submitted = await Promise.all(submissions.map((each) => store.submit(each, signal)));
+  return submitted.map(({ job }) => job);
+}
+
 describe('one server', () => {
   let server: RedisServer;
   let connection: RedisConnection;
@@ -141,12 +152,7 @@ describe('a cluster', () => {
 
   test('holds the shards of jobs on all its nodes', async () => {
     const store = createJobStore(connection);
-    const submissions = Array.from({ length: 256 }, (_, i) =>
-      submissionOf({
-        actionDigest: { digestFunction: 1, hash: i.toString(16).padStart(2, '0').repeat(32), sizeBytes: 1 },
-      }),
-    );
-    await Promise.all(submissions.map((each) => store.submit(each, signal)));
+    await submitToAllShards(store);
     expect(await store.count(signal)).toEqual({ queued: 256, leased: 0, finished: 0 });
   });
 });
@@ -172,6 +178,27 @@ describe('a cluster that loses a node', () => {
     await expect.poll(returned, { timeout: 20_000 }).toMatchObject({ finished: 0 });
     // The nodes keep no append-only file: what the lost one held has gone with it.
     expect([undefined, job.id]).toContain((await store.get(job.id, signal))?.id);
+    await connection.stop();
+  });
+});
+
+describe('a cluster that loses a node with a replica', () => {
+  test('goes on with every job once the replica has taken its place', async () => {
+    await using cluster = await RedisCluster.start({ replica: true });
+    const connection = await connectToRedis(0, {
+      mode: 'cluster',
+      addresses: cluster.addresses,
+      commandTimeout: 2_000,
+    });
+    const store = createJobStore(connection);
+    const jobs = await submitToAllShards(store);
+    await cluster.untilCopied();
+    await cluster.nodes[0]?.process.stop('SIGKILL');
+    const count = () => store.count(signal).catch(() => undefined);
+    await expect.poll(count, { timeout: 40_000 }).toEqual({ queued: jobs.length, leased: 0, finished: 0 });
+    const bot = { attempt: 1, botId: 'bot', botSessionName: 'session', leaseMilliseconds: 60_000 };
+    const leased = await Promise.all(jobs.map(({ id }) => store.apply(id, { type: 'lease', ...bot }, signal)));
+    expect(leased.filter((each) => each?.accepted === true)).toHaveLength(jobs.length);
     await connection.stop();
   });
 });

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Redis } from 'ioredis';
 import { freePorts } from './free-port.ts';
+import { askRedis, offsetIn, replicationOf } from './redis-replication.ts';
 import { RedisServer } from './redis-server.ts';
 import { removeFolder, ThrowawayProcess, temporaryFolder } from './throwaway-process.ts';
 
@@ -125,7 +125,7 @@ async function createSentinel(folder: string, port: number, primaryPort: number)
 
 /** Whether a Sentinel knows a replica that it can reach and that may take over. */
 function knowsReplica(port: number): Promise<boolean> {
-  return ask(port, async (client) => {
+  return askRedis(port, async (client) => {
     const replicas = (await client.call('SENTINEL', 'replicas', 'farm')) as string[][];
     const flags = replicas.map((each) => each[each.indexOf('flags') + 1]);
     return flags.length === 1 && flags[0] === 'slave';
@@ -134,16 +134,7 @@ function knowsReplica(port: number): Promise<boolean> {
 
 /** How many others a Sentinel has heard of. */
 function knownSentinels(port: number): Promise<number> {
-  return ask(port, async (client) => ((await client.call('SENTINEL', 'sentinels', 'farm')) as unknown[]).length);
-}
-
-function replicationOf(port: number): Promise<string> {
-  return ask(port, (client) => client.info('replication'));
-}
-
-/** How far a server's stream of changes has come, in bytes. */
-function offsetIn(replication: string, name: string): number {
-  return Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(replication)?.[1] ?? -1);
+  return askRedis(port, async (client) => ((await client.call('SENTINEL', 'sentinels', 'farm')) as unknown[]).length);
 }
 
 async function waitForReplica(port: number): Promise<void> {
@@ -151,24 +142,5 @@ async function waitForReplica(port: number): Promise<void> {
   while (!(await replicationOf(port).catch(() => '')).includes('master_link_status:up')) {
     if (Date.now() > deadline) throw new Error('the replica did not follow its primary');
     await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
-/** One question, within a second: a server that hangs has no answer. */
-async function ask<T>(port: number, question: (client: Redis) => Promise<T>): Promise<T> {
-  const client = new Redis({
-    host: '127.0.0.1',
-    port,
-    lazyConnect: true,
-    retryStrategy: () => null,
-    maxRetriesPerRequest: 0,
-    commandTimeout: 1_000,
-  });
-  client.on('error', () => {});
-  try {
-    await client.connect();
-    return await question(client);
-  } finally {
-    client.disconnect();
   }
 }
