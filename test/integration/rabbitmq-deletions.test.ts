@@ -11,7 +11,7 @@ import {
 } from '../../src/adapters/broker/rabbitmq/names.ts';
 import type { RabbitmqBroker } from '../../src/adapters/broker/rabbitmq/rabbitmq-broker.ts';
 import type { ReplicaUpdate } from '../../src/ports/broker.ts';
-import { interestOf, RabbitmqFarm, workMessage } from '../support/rabbitmq-farm.ts';
+import { consumersOf, interestOf, RabbitmqFarm, workMessage } from '../support/rabbitmq-farm.ts';
 import { RabbitmqServer } from '../support/rabbitmq-server.ts';
 
 /** An operator deletes what is there from the start; replicas that are connected put it back. */
@@ -44,19 +44,6 @@ afterEach(async () => {
   await channel.close();
 });
 
-/** Consumers of a queue; undefined where it does not exist. */
-async function consumersOf(queue: string): Promise<number | undefined> {
-  const looking = await operator.createChannel();
-  looking.on('error', () => {});
-  try {
-    const { consumerCount } = await looking.checkQueue(queue);
-    await looking.close();
-    return consumerCount;
-  } catch {
-    return undefined;
-  }
-}
-
 function other(): RabbitmqBroker {
   return farm.replicas[1] as RabbitmqBroker;
 }
@@ -66,11 +53,11 @@ test.each([
   [REDELIVER_QUEUE, (broker: RabbitmqBroker) => broker.onRedelivery(async () => {})],
 ])('queue %s is declared anew, and every replica takes from it again', async (queue, listen) => {
   const stops = farm.replicas.map(listen);
-  await expect.poll(() => consumersOf(queue), PATIENCE).toBe(2);
+  await expect.poll(() => consumersOf(operator, queue), PATIENCE).toBe(2);
   await channel.deleteQueue(queue);
-  await expect.poll(() => consumersOf(queue), PATIENCE).toBe(2);
+  await expect.poll(() => consumersOf(operator, queue), PATIENCE).toBe(2);
   for (const stop of stops) stop();
-  await expect.poll(() => consumersOf(queue), PATIENCE).toBe(0);
+  await expect.poll(() => consumersOf(operator, queue), PATIENCE).toBe(0);
 });
 
 test('what a queue gives up after that reaches a replica', async () => {
@@ -78,9 +65,9 @@ test('what a queue gives up after that reaches a replica', async () => {
   const stop = farm.replica.onReturned(async ({ work }) => {
     returned.push(work.jobId);
   });
-  await expect.poll(() => consumersOf(RETURNED_QUEUE), PATIENCE).toBe(1);
+  await expect.poll(() => consumersOf(operator, RETURNED_QUEUE), PATIENCE).toBe(1);
   await channel.deleteQueue(RETURNED_QUEUE);
-  await expect.poll(() => consumersOf(RETURNED_QUEUE), PATIENCE).toBe(1);
+  await expect.poll(() => consumersOf(operator, RETURNED_QUEUE), PATIENCE).toBe(1);
   const work = workMessage(`given-up-${farms}`, 'given-up');
   await farm.replica.offerWork(work, never);
   const message = await channel.get(workQueueName(work));

@@ -1,3 +1,4 @@
+import type { ChannelModel } from 'amqplib';
 import { RabbitmqBroker, type RabbitmqBrokerOptions } from '../../src/adapters/broker/rabbitmq/rabbitmq-broker.ts';
 import { InProcessWorkQueueRegistry } from '../../src/adapters/queue-registry/in-process/in-process-work-queue-registry.ts';
 import { createCapability, createRequirement } from '../../src/domain/platform.ts';
@@ -99,6 +100,19 @@ export function interestOf(instanceName: string, properties: Readonly<Record<str
     instanceName,
     capability: createCapability(Object.entries(properties).map(([name, value]) => ({ name, value }))),
   };
+}
+
+/** Consumers of a queue; undefined where it does not exist. */
+export async function consumersOf(operator: ChannelModel, queue: string): Promise<number | undefined> {
+  const looking = await operator.createChannel();
+  looking.on('error', () => {});
+  try {
+    const { consumerCount } = await looking.checkQueue(queue);
+    await looking.close();
+    return consumerCount;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Waits until the broker says so: its counters lag behind. */

@@ -16,7 +16,9 @@ export interface RabbitmqServerOptions {
   readonly configuration?: readonly string[];
   /** Whether the management plugin listens, on `managementPort`. Defaults to false. */
   readonly management?: boolean;
-  /** What enabled_plugins holds. Defaults to the management plugin where it is wanted, else to none. */
+  /** Whether it tells its metrics, for `counter`. Defaults to false. */
+  readonly metrics?: boolean;
+  /** What enabled_plugins holds. Defaults to the plugins for management and metrics where they are wanted. */
   readonly plugins?: string;
   /** Where it listens. Defaults to a free port. */
   readonly port?: number;
@@ -31,18 +33,20 @@ export class RabbitmqServer implements AsyncDisposable {
   readonly port: number;
   readonly managementPort: number;
   readonly process: ThrowawayProcess;
+  readonly #metricsPort: number;
   readonly #portMapper: ThrowawayProcess;
   readonly #folder: string;
   readonly #env: Readonly<Record<string, string>>;
 
   private constructor(
-    ports: { amqp: number; management: number },
+    ports: { amqp: number; management: number; metrics: number },
     folder: string,
     env: Readonly<Record<string, string>>,
     processes: { broker: ThrowawayProcess; portMapper: ThrowawayProcess },
   ) {
     this.port = ports.amqp;
     this.managementPort = ports.management;
+    this.#metricsPort = ports.metrics;
     this.#folder = folder;
     this.#env = env;
     this.process = processes.broker;
@@ -67,7 +71,7 @@ export class RabbitmqServer implements AsyncDisposable {
 
   /** Everything but the start. */
   static async prepare(options: RabbitmqServerOptions = {}): Promise<RabbitmqServer> {
-    const [free = 0, distribution = 0, epmd = 0, freeForManagement = 0] = await freePorts(4);
+    const [free = 0, distribution = 0, epmd = 0, metrics = 0, freeForManagement = 0] = await freePorts(5);
     const { port: amqp = free, managementPort: management = freeForManagement, ownGroup = false } = options;
     const folder = await temporaryFolder('rabbitmq');
     await mkdir(join(folder, 'log'));
@@ -79,14 +83,16 @@ export class RabbitmqServer implements AsyncDisposable {
         ...(options.management === true
           ? ['management.tcp.ip = 127.0.0.1', `management.tcp.port = ${management}`]
           : []),
+        ...(options.metrics === true ? ['prometheus.tcp.ip = 127.0.0.1', `prometheus.tcp.port = ${metrics}`] : []),
         ...(options.configuration ?? []),
         '',
       ].join('\n'),
     );
-    await writeFile(
-      join(folder, 'enabled_plugins'),
-      options.plugins ?? (options.management === true ? '[rabbitmq_management].\n' : '[].\n'),
-    );
+    const plugins = [
+      ...(options.management === true ? ['rabbitmq_management'] : []),
+      ...(options.metrics === true ? ['rabbitmq_prometheus'] : []),
+    ];
+    await writeFile(join(folder, 'enabled_plugins'), options.plugins ?? `[${plugins.join()}].\n`);
     const env = {
       HOME: folder,
       RABBITMQ_NODENAME: `warren${amqp}@localhost`,
@@ -117,7 +123,7 @@ export class RabbitmqServer implements AsyncDisposable {
       ownGroup,
       ready: () => listens(env),
     });
-    return new RabbitmqServer({ amqp, management }, folder, env, { broker, portMapper });
+    return new RabbitmqServer({ amqp, management, metrics }, folder, env, { broker, portMapper });
   }
 
   /** Starts it for the first time, or again after an end, on the same ports and folders. */
@@ -140,6 +146,18 @@ export class RabbitmqServer implements AsyncDisposable {
    */
   async keepDeclarations(): Promise<void> {
     await this.control('eval', 'mnesia:sync_log().');
+  }
+
+  /**
+   * One of the broker's counters, such as `messages_redelivered_total`, as it is now, summed over protocols and types of
+   * queues. Needs the plugin for metrics, and a hundredth of the time that rabbitmqctl takes.
+   */
+  async counter(name: string): Promise<number> {
+    const response = await fetch(`http://127.0.0.1:${this.#metricsPort}/metrics`);
+    const lines = (await response.text()).matchAll(new RegExp(`^rabbitmq_global_${name}\\{.*\\} (\\d+)$`, 'gm'));
+    const values = [...lines].map(([, value]) => Number(value));
+    if (values.length === 0) throw new Error(`RabbitMQ has no counter ${name}`);
+    return values.reduce((sum, value) => sum + value, 0);
   }
 
   /** Its queues as they are now. Needs the management plugin, and a hundredth of the time that rabbitmqctl takes. */

@@ -141,14 +141,17 @@ test('a consumer that the broker has ended comes back while bots wait', async ()
   expect(waiting.delivery?.work.jobId).toBe('job-1');
 });
 
-test('a message that comes when no bot waits any more goes back to its queue, once', async () => {
+test('a message that comes when no bot waits any more goes back to its queue once, when its consumer has gone', async () => {
   const waiting = wait();
   await clock.advance(0);
   const late = channel.consumers.get(workQueueName(MACOS));
   deliver(LINUX);
   late?.({ content: encodeWork(MACOS), properties: {} } as ConsumeMessage);
+  expect(channel.consumers.size).toBeGreaterThan(0);
+  expect(channel.givenBack).toEqual([]);
   await clock.advance(0);
   expect(waiting.delivery?.work.jobId).toBe('job-1');
+  expect(channel.consumers.size).toBe(0);
   expect(channel.givenBack).toEqual(['job-2 to its queue']);
 });
 

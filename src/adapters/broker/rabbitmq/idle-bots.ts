@@ -37,7 +37,8 @@ interface Waiter {
  * limit for the whole channel: messages in hand that are not settled yet, plus bots that wait. So an idle bot that fits
  * twenty queues draws one message and not twenty, a replica whose bots are all busy holds none, and nothing is
  * delivered only to be given back, but for what crosses the end of a consumer on the wire. Quorum queues know no limit for
- * a channel: there an idle bot may draw a message of each, and what is not for it goes back.
+ * a channel: there an idle bot may draw a message of each, and what is not for it goes back. Either goes back once, when the
+ * consumers have gone.
  */
 export class IdleBots {
   readonly #options: IdleBotsOptions;
@@ -51,7 +52,10 @@ export class IdleBots {
   #channel: Channel | undefined;
   #inHand = 0;
   #limit = 0;
-  #reconciling: Promise<void> | undefined;
+  /** What came, and is to be settled once consumers and limit are in line. */
+  readonly #unsettled: Array<() => void> = [];
+  #isReconciling = false;
+  #reconciled: Promise<void> = Promise.resolve();
   #again = false;
   #turn = 0;
 
@@ -228,9 +232,7 @@ export class IdleBots {
       if (this.#channel !== channel) return;
       this.#inHand -= 1;
       // The limit shrinks before the message leaves it, or the broker would send one more than bots wait.
-      void this.#reconcile().then(() => {
-        if (this.#channel === channel) act();
-      });
+      this.#reconcileThen(channel, act);
     };
     return {
       work,
@@ -250,7 +252,8 @@ export class IdleBots {
     }
     if (this.#channel !== channel) return;
     if (this.#waiters.length === 0) {
-      channel.nack(message, false, true);
+      // Once the consumer has gone: before, the broker would send it here again, and again, at full speed.
+      this.#reconcileThen(channel, () => channel.nack(message, false, true));
       return;
     }
     const delivery = this.#deliver(channel, queue, message, true);
@@ -259,31 +262,49 @@ export class IdleBots {
     if (this.#waiters.length === 0) void this.#reconcile();
   }
 
+  /** Settles what came by a channel, after consumers and limit are in line with the bots that wait now. */
+  #reconcileThen(channel: Channel, settle: () => void): void {
+    this.#unsettled.push(() => {
+      if (this.#channel === channel) settle();
+    });
+    void this.#reconcile();
+  }
+
   /** Brings consumers and their limit in line with the bots that wait. One run at a time; a call during one repeats it. */
   #reconcile(): Promise<void> {
-    if (this.#reconciling !== undefined) {
+    if (this.#isReconciling) {
       this.#again = true;
-      return this.#reconciling;
+    } else {
+      this.#isReconciling = true;
+      this.#reconciled = this.#reconcileUntilDone();
     }
-    const run = async () => {
+    return this.#reconciled;
+  }
+
+  async #reconcileUntilDone(): Promise<void> {
+    try {
       do {
         this.#again = false;
+        // Taken now: bots that come and go without end must not keep a message from being settled.
+        const unsettled = this.#unsettled.splice(0);
         const channel = this.#channel;
-        if (channel === undefined) return;
-        try {
-          await this.#reconcileOnce(channel);
-        } catch (error) {
-          if (this.#channel !== channel) continue;
-          this.#options.logger.warn({ err: error }, 'cannot consume from RabbitMQ');
-          this.#retryLater();
-          return;
-        }
+        if (channel !== undefined) await this.#tryToReconcile(channel);
+        for (const settle of unsettled) settle();
       } while (this.#again);
-    };
-    this.#reconciling = run().finally(() => {
-      this.#reconciling = undefined;
-    });
-    return this.#reconciling;
+    } finally {
+      // Here and not once the promise is settled: a call in between would be lost.
+      this.#isReconciling = false;
+    }
+  }
+
+  async #tryToReconcile(channel: Channel): Promise<void> {
+    try {
+      await this.#reconcileOnce(channel);
+    } catch (error) {
+      if (this.#channel !== channel) return;
+      this.#options.logger.warn({ err: error }, 'cannot consume from RabbitMQ');
+      this.#retryLater();
+    }
   }
 
   async #reconcileOnce(channel: Channel): Promise<void> {
