@@ -40,10 +40,11 @@ export interface WorkDelivery {
  * - `expired`: it waited as long as the queue's policy allows.
  * - `overflow`: the queue's policy pushed it out for others.
  * - `misplaced`: it lay where no bot fits it, as when it was moved to another queue.
+ * - `too-often`: it went back to its queue more often than the queue allows.
  */
 export interface ReturnedWork {
   readonly work: WorkMessage;
-  readonly why: 'expired' | 'overflow' | 'misplaced';
+  readonly why: 'expired' | 'overflow' | 'misplaced' | 'too-often';
 }
 
 /** What one replica tells another. Hints: who gets one reads the record. */

@@ -143,7 +143,13 @@ export class EffectRunner {
 
   /** Takes in that a work queue gave a message up. */
   async takeBack({ work, why }: ReturnedWork): Promise<void> {
-    await this.#loseOffer(work, why === 'misplaced' ? this.#options.lostWork : why);
+    await this.#loseOffer(work, this.#lossOf(why));
+  }
+
+  #lossOf(why: ReturnedWork['why']): OfferLoss {
+    if (why === 'misplaced') return this.#options.lostWork;
+    // Nobody wanted to be rid of it: replicas have died, or bots have gone, with it in hand.
+    return why === 'too-often' ? 'resend' : why;
   }
 
   async #carryOut(jobId: string, job: Job | undefined, effect: JobEffect, patience: number): Promise<void> {

@@ -412,23 +412,27 @@ describe('operators', () => {
 });
 
 describe('a broker that fails', () => {
-  test('work that waited, and bots that waited, find each other after kill -9 and restart', async () => {
-    await using farm = await startFarm(2);
-    const [execution, bots] = farm.replicas;
-    await execution?.offerWork(work('before', { OSFamily: 'linux' }), never);
-    const waiting = bots?.takeNext(bot({ OSFamily: 'windows' }), never);
-    await server.kill();
-    await expect(execution?.offerWork(work('during'), never)).rejects.toMatchObject({ code: StatusCode.UNAVAILABLE });
-    await server.process.start();
-    expect(await eventually(() => Promise.resolve(farm.replicas.every((replica) => replica.ready)))).toBe(true);
-    const delivery = await bots?.takeNow(bot({ OSFamily: 'linux' }), never);
-    expect(delivery?.work.jobId).toBe('before');
-    delivery?.acknowledge();
-    await execution?.offerWork(work('after', { OSFamily: 'windows' }), never);
-    const late = await waiting;
-    expect(late?.work.jobId).toBe('after');
-    late?.acknowledge();
-  });
+  test.each(['classic', 'quorum'] as const)(
+    'work that waited in a %s queue, and bots that waited, find each other after kill -9 and restart',
+    async (type) => {
+      await using farm = await startFarm(2, { queues: { type, priorityLevels: 10, expires: 3_600_000 } });
+      const [execution, bots] = farm.replicas;
+      await execution?.offerWork(work('before', { OSFamily: 'linux' }), never);
+      const waiting = bots?.takeNext(bot({ OSFamily: 'windows' }), never);
+      await server.keepDeclarations();
+      await server.kill();
+      await expect(execution?.offerWork(work('during'), never)).rejects.toMatchObject({ code: StatusCode.UNAVAILABLE });
+      await server.process.start();
+      expect(await eventually(() => Promise.resolve(farm.replicas.every((replica) => replica.ready)))).toBe(true);
+      const delivery = await bots?.takeNow(bot({ OSFamily: 'linux' }), never);
+      expect(delivery?.work.jobId).toBe('before');
+      delivery?.acknowledge();
+      await execution?.offerWork(work('after', { OSFamily: 'windows' }), never);
+      const late = await waiting;
+      expect(late?.work.jobId).toBe('after');
+      late?.acknowledge();
+    },
+  );
 
   test('connections that the broker closes come back', async () => {
     await using farm = await startFarm(1);

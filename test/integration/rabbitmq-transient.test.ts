@@ -1,48 +1,48 @@
-import { expect, test } from 'vitest';
-import { workQueueName } from '../../src/adapters/broker/rabbitmq/names.ts';
-import { createRequirement } from '../../src/domain/platform.ts';
-import { AT_ONCE } from '../support/call-context.ts';
-import { RabbitmqFarm } from '../support/rabbitmq-farm.ts';
+import { connect } from 'amqplib';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { OperatedFarm } from '../support/operated-farm.ts';
 import { RabbitmqServer } from '../support/rabbitmq-server.ts';
-import { TestGrid } from '../support/test-grid.ts';
 
 /** With `persistentMessages: false` a broker that restarts comes back without what waited, and is filled again. */
 const PATIENCE = { timeout: 30_000, interval: 100 };
-const INSTANCE = 'transient';
+let server: RabbitmqServer;
 
-test('work whose message the broker forgot is offered again', { timeout: 120_000 }, async () => {
-  await using server = await RabbitmqServer.start();
-  await using farm = await RabbitmqFarm.start(server, INSTANCE, 1, { persistentMessages: false });
-  const settings = { abandonAfter: 86_400_000, unservedGrace: 10_000 };
-  const grid = await new TestGrid({ broker: farm.replica, instanceNames: [INSTANCE], settings }).start();
+beforeAll(async () => {
+  server = await RabbitmqServer.start();
+}, 120_000);
+
+afterAll(() => server?.[Symbol.asyncDispose]());
+
+/** Messages that wait in a queue. */
+async function messagesIn(queue: string): Promise<number> {
+  const operator = await connect(server.url);
   try {
-    const client = grid.execute(await grid.uploadAction({ argument: 'forgotten', platform: { OSFamily: 'linux' } }), {
-      instanceName: INSTANCE,
-    });
-    await expect.poll(() => client.name, PATIENCE).not.toBe('');
-    const requirement = createRequirement([{ name: 'OSFamily', value: 'linux' }]);
-    const queue = workQueueName({ instanceName: INSTANCE, requirement });
-    const messages = async () => {
-      const listed = await server.control('list_queues', 'name', 'messages');
-      return Number(new RegExp(`^${queue.replace(/[.%]/g, '\\$&')}\\s+(\\d+)$`, 'm').exec(listed)?.[1]);
-    };
-    await expect.poll(messages, PATIENCE).toBe(1);
-    await server.process.stop('SIGTERM');
-    await server.process.start();
-    expect(await messages()).toBe(0);
-    await expect.poll(() => farm.replica.ready, PATIENCE).toBe(true);
-    const bot = grid.bot('bot', { parent: INSTANCE, properties: [['OSFamily', 'linux']], deadline: 86_400_000 });
-    await bot.create(AT_ONCE);
-    const called = bot.update();
-    await expect
-      .poll(async () => {
-        await grid.clock.advance(1_000);
-        return bot.leases.length;
-      }, PATIENCE)
-      .toBe(1);
-    await called;
-    expect(client.ended).toBe(false);
+    return (await (await operator.createChannel()).checkQueue(queue)).messageCount;
   } finally {
-    await grid.stop();
+    await operator.close();
   }
+}
+
+test.each([
+  ['classic', 'is forgotten, and offered again', 0],
+  ['quorum', 'is kept, whatever is said of messages', 1],
+] as const)('work in a %s queue of a broker that restarts %s', { timeout: 120_000 }, async (queueType, _what, kept) => {
+  await using farm = await OperatedFarm.start({
+    server,
+    instanceName: `transient-${queueType}`,
+    queueType,
+    settings: { unservedGrace: 10_000 },
+    broker: { persistentMessages: false },
+  });
+  const client = await farm.execute('waits');
+  await expect.poll(() => messagesIn(farm.queueName()), PATIENCE).toBe(1);
+  await server.keepDeclarations();
+  await server.process.stop('SIGTERM');
+  await server.process.start();
+  await expect.poll(() => messagesIn(farm.queueName()), PATIENCE).toBe(kept);
+  await expect.poll(() => farm.broker.ready, PATIENCE).toBe(true);
+  const bot = await farm.bot();
+  void bot.update();
+  await farm.leased(bot, 1);
+  expect(client.ended).toBe(false);
 });

@@ -26,7 +26,7 @@ import { REDELIVER_EXCHANGE, REDELIVER_QUEUE, RETURNED_QUEUE, WORK_EXCHANGE } fr
 import { priorityLevel } from './priority.ts';
 import { ConfirmingPublisher, RejectedError, UnroutableError } from './publisher.ts';
 import { QueueDirectory } from './queue-directory.ts';
-import { readReturnedWork } from './returned-work.ts';
+import { type ReturnedMessage, readReturnedWork } from './returned-work.ts';
 import { SharedQueue } from './shared-queue.ts';
 import { Topology, type WorkQueueOptions } from './topology.ts';
 import { Updates } from './updates.ts';
@@ -80,7 +80,7 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
   readonly #workQueues: WorkQueues;
   readonly #gets: GetChannels;
   readonly #directory: QueueDirectory;
-  readonly #returned: SharedQueue<ReturnedWork>;
+  readonly #returned: SharedQueue<ReturnedMessage>;
   readonly #redelivered: SharedQueue<WorkMessage>;
   readonly #deadLetters: DeadLetters;
   /** By instance and capability. */
@@ -195,7 +195,9 @@ export class RabbitmqBroker implements Broker, Service, ConnectionUser {
   }
 
   onReturned(listener: (returned: ReturnedWork) => Promise<void>): () => void {
-    return this.#returned.listen(listener);
+    return this.#returned.listen(async ({ isCopy, ...returned }) => {
+      if (!isCopy) await listener(returned);
+    });
   }
 
   withdrawWork(): void {
