@@ -33,7 +33,13 @@ describe('a build on a disk that is too small', () => {
       maximumSizeBytes: 8 * MIB,
       minimumAgeSeconds: 0,
     });
-    const server = await startServe(folder, 'server', { blobs: blobs(disk), actionCache: { kind: 'memory' } });
+    // Nobody serves the actions until everything is uploaded, which takes a busy machine long.
+    const scheduling = { unservedSeconds: 600 };
+    const server = await startServe(folder, 'server', {
+      blobs: blobs(disk),
+      actionCache: { kind: 'memory' },
+      scheduling,
+    });
     const client = new WireClient([server.address]);
     try {
       const tenant = new Tenant(client, '');
