@@ -4,7 +4,7 @@ import type { Fault } from '../support/faults/fault.ts';
 import { FaultFarm } from '../support/faults/fault-farm.ts';
 import { describeReport, type FaultReport, inSeconds, runFault } from '../support/faults/fault-run.ts';
 import { FAULTS } from '../support/faults/faults.ts';
-import { PAIR_FAULTS } from '../support/faults/network-faults.ts';
+import { PAIR_FAULTS, SLOW_EVERYWHERE } from '../support/faults/network-faults.ts';
 import { seededRandom } from '../support/seeded-random.ts';
 
 const HELP = `./dev soak [--minutes N] [--seed S]
@@ -20,6 +20,8 @@ Prints a line for each fault, and what they came to in the end. Exits 1 at the f
 
 /** How often, in faults, the farm is one under a Sentinel, whose primary is lost for good. */
 const FAIL_OVER_EVERY = 20;
+/** What may be wrong with links: between two, and between all. */
+const NETWORK: readonly Fault[] = [...PAIR_FAULTS, SLOW_EVERYWHERE];
 const SETTLES_WITHIN_MS = 60_000;
 /** Between the seeds of two farms of a run. */
 const SEEDS_APART = 1_000_003;
@@ -68,7 +70,7 @@ class Soak {
     this.#random = seededRandom(seed);
     this.#lasts = lasts;
     this.#faults = new Deck(FAULTS, this.#random);
-    this.#pairs = new Deck(PAIR_FAULTS, this.#random);
+    this.#pairs = new Deck(NETWORK, this.#random);
     this.#failOvers = new Deck(FAIL_OVERS, this.#random);
   }
 
@@ -128,11 +130,15 @@ function summarize(reports: readonly FaultReport[]): void {
   const sum = (of: (report: FaultReport) => number) => reports.reduce((total, report) => total + of(report), 0);
   const most = (of: (report: FaultReport) => number) => Math.max(0, ...reports.map(of));
   const kinds = new Set(reports.map(({ fault }) => fault));
-  const others = [...FAULTS, ...PAIR_FAULTS, ...FAIL_OVERS].map(({ name }) => name).filter((name) => !kinds.has(name));
+  const beside = [...new Set(reports.flatMap((report) => Object.keys(report.beside)))].map(
+    (kind) => `${sum((report) => report.beside[kind] ?? 0)} ${kind}`,
+  );
+  const others = [...FAULTS, ...NETWORK, ...FAIL_OVERS].map(({ name }) => name).filter((name) => !kinds.has(name));
   console.log(
     `${reports.length} faults of ${kinds.size} kinds, ${sum(({ actions }) => actions)} actions and ` +
       `${sum(({ builds }) => builds)} builds, ${sum(({ onWorker }) => onWorker)} actions on the real worker, ` +
-      `${sum(({ operations }) => operations)} operations; ${sum(({ retries }) => retries)} calls made again; slowest action ` +
+      `${sum(({ operations }) => operations)} operations, ${beside.join(', ')}; ` +
+      `${sum(({ retries }) => retries)} calls made again; slowest action ` +
       `${inSeconds(most(({ slowestMilliseconds }) => slowestMilliseconds))}, longest until nothing was left over ` +
       `${inSeconds(most(({ settledMilliseconds }) => settledMilliseconds))}; every promise held`,
   );

@@ -20,6 +20,16 @@ export interface FarmReplicaOptions {
   readonly configure: (links: FarmServices) => object;
   /** How far its clock is off, in milliseconds. Defaults to 0. */
   readonly clockShift?: number;
+  /** Whether it has a console, past its links. Defaults to no. */
+  readonly hasConsole?: boolean;
+}
+
+/** The ports that a replica has on 127.0.0.1, and those on this side of its links. */
+interface Ports {
+  readonly own: number;
+  readonly console: number | undefined;
+  readonly front: number;
+  readonly links: FarmServices;
 }
 
 /**
@@ -31,22 +41,19 @@ export class FarmReplica {
   /** What its callers see of it. */
   readonly front: DelayingProxy;
   readonly #options: FarmReplicaOptions;
-  readonly #port: number;
   readonly #links: ReadonlyMap<FarmService, DelayingProxy>;
-  readonly #ports: { readonly front: number; readonly links: FarmServices };
+  readonly #ports: Ports;
   #server: RunningServer | undefined;
   #log = '';
 
   private constructor(
     options: FarmReplicaOptions,
-    port: number,
     front: DelayingProxy,
     links: ReadonlyMap<FarmService, DelayingProxy>,
-    ports: { readonly front: number; readonly links: FarmServices },
+    ports: Ports,
   ) {
     this.name = options.name;
     this.#options = options;
-    this.#port = port;
     this.front = front;
     this.#links = links;
     this.#ports = ports;
@@ -54,16 +61,16 @@ export class FarmReplica {
 
   /** Lays its links. It does not run yet. */
   static async create(options: FarmReplicaOptions): Promise<FarmReplica> {
-    const port = await freePort();
-    const front = new DelayingProxy({ targetPort: port, delayMilliseconds: 0 });
+    const [own, console] = [await freePort(), options.hasConsole === true ? await freePort() : undefined];
+    const front = new DelayingProxy({ targetPort: own, delayMilliseconds: 0 });
     const links = new Map<FarmService, DelayingProxy>();
-    const ports: Record<FarmService, number> = { redis: 0, rabbitmq: 0, storage: 0 };
+    const linkPorts: Record<FarmService, number> = { redis: 0, rabbitmq: 0, storage: 0 };
     for (const [service, targetPort] of Object.entries(options.services ?? {}) as Array<[FarmService, number]>) {
       const link = new DelayingProxy({ targetPort, delayMilliseconds: 0 });
       links.set(service, link);
-      ports[service] = await link.listen();
+      linkPorts[service] = await link.listen();
     }
-    return new FarmReplica(options, port, front, links, { front: await front.listen(), links: ports });
+    return new FarmReplica(options, front, links, { own, console, front: await front.listen(), links: linkPorts });
   }
 
   get links(): readonly DelayingProxy[] {
@@ -86,6 +93,11 @@ export class FarmReplica {
     return this.#ports.front;
   }
 
+  /** Undefined where it has no console. */
+  get consolePort(): number | undefined {
+    return this.#ports.console;
+  }
+
   /** Bytes of memory that it has now. @throws Error where it does not run. */
   async residentBytes(): Promise<number> {
     const text = await readFile(`/proc/${this.#server?.pid}/status`, 'utf8');
@@ -100,8 +112,13 @@ export class FarmReplica {
   async start(): Promise<void> {
     const { folder, name, configure, clockShift = 0 } = this.#options;
     const env = clockShift === 0 ? {} : { NODE_OPTIONS: `--import=file://${await shiftedClock(folder, clockShift)}` };
-    const server = { listen: `127.0.0.1:${this.#port}`, drainSeconds: 5 };
-    const configuration = { server, ...configure(this.#ports.links) };
+    const { own, console, links } = this.#ports;
+    const server = { listen: `127.0.0.1:${own}`, drainSeconds: 5 };
+    const configuration = {
+      server,
+      ...(console === undefined ? {} : { console: { listen: `127.0.0.1:${console}` } }),
+      ...configure(links),
+    };
     this.#server = await startServe(folder, name, configuration, (args) => startProgram(args, env));
   }
 

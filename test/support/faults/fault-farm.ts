@@ -8,7 +8,7 @@ import { TcpBalancer } from '../tcp-balancer.ts';
 import { removeFolder, temporaryFolder } from '../throwaway-process.ts';
 import { WireClient } from '../wire-client.ts';
 import { AnsweringBot } from './answering-bot.ts';
-import { FarmReplica, type FarmServices } from './farm-replica.ts';
+import { FarmReplica, type FarmReplicaOptions, type FarmServices } from './farm-replica.ts';
 
 /** The times of the farm, in seconds: short ones, so that what depends on them is seen in a test. */
 export const FARM_TIMES = { lease: 4, unserved: 15 } as const;
@@ -40,8 +40,11 @@ export interface FaultFarmOptions {
 }
 
 /**
- * A whole farm in processes of its own: two replicas for clients, two for bots, a storage, a broker, a Redis, a real
- * worker and simulated bots. Some of its clocks are minutes off, ahead and behind.
+ * A whole farm in processes of its own: two replicas for clients, which have consoles, two for bots, two for logs and
+ * assets, a storage, a broker, a Redis, a real worker and simulated bots. Some of its clocks are minutes off, ahead and
+ * behind.
+ *
+ * Under Sentinels there are none for logs and assets: what of these a fail-over loses nobody can tell who wrote them.
  */
 export class FaultFarm {
   /** For faults alone: their choices must not depend on how many calls the load has made. */
@@ -52,8 +55,12 @@ export class FaultFarm {
   readonly rabbitmq: RabbitmqServer;
   readonly frontends: readonly FarmReplica[];
   readonly botServers: readonly FarmReplica[];
+  /** For logs and assets. */
+  readonly caches: readonly FarmReplica[];
   readonly storage: FarmReplica;
   readonly clients: readonly WireClient[];
+  readonly cacheClients: readonly WireClient[];
+  readonly workerId = 'real';
   readonly #botClients: readonly WireClient[];
   readonly #folder: string;
   readonly #balancer: TcpBalancer;
@@ -67,6 +74,7 @@ export class FaultFarm {
     readonly rabbitmq: RabbitmqServer;
     readonly frontends: readonly FarmReplica[];
     readonly botServers: readonly FarmReplica[];
+    readonly caches: readonly FarmReplica[];
     readonly storage: FarmReplica;
     readonly folder: string;
     readonly balancer: TcpBalancer;
@@ -78,12 +86,15 @@ export class FaultFarm {
     this.rabbitmq = parts.rabbitmq;
     this.frontends = parts.frontends;
     this.botServers = parts.botServers;
+    this.caches = parts.caches;
     this.storage = parts.storage;
     this.#folder = parts.folder;
     this.#balancer = parts.balancer;
     this.#balancerPort = parts.balancerPort;
-    this.clients = this.frontends.map(({ address }) => new WireClient([address], PATIENCE));
-    this.#botClients = this.botServers.map(({ address }) => new WireClient([address], PATIENCE));
+    const clientOf = ({ address }: FarmReplica) => new WireClient([address], PATIENCE);
+    this.clients = this.frontends.map(clientOf);
+    this.cacheClients = this.caches.map(clientOf);
+    this.#botClients = this.botServers.map(clientOf);
   }
 
   static async start({ seed, sentinel = false }: FaultFarmOptions): Promise<FaultFarm> {
@@ -99,7 +110,7 @@ export class FaultFarm {
       rabbitmq: rabbitmq.port,
       storage: storage.frontPort,
     };
-    const replica = (name: string, roles: readonly string[], clockShift = 0) => {
+    const replica = (name: string, roles: readonly string[], others: Partial<FarmReplicaOptions> = {}) => {
       const configure = (links: FarmServices) => ({
         roles: [...roles, 'cas', 'action-cache'],
         ...remoteStorage(links.storage),
@@ -113,16 +124,26 @@ export class FaultFarm {
             : { addresses: [`127.0.0.1:${links.redis}`] },
         rabbitmq: { addresses: [`127.0.0.1:${links.rabbitmq}`], heartbeatSeconds: 3 },
         scheduling: { leaseSeconds: FARM_TIMES.lease, unservedSeconds: FARM_TIMES.unserved, maxAttempts: 10 },
+        // Nobody is to be asked for what was not pushed.
+        assets: { kind: 'redis', fetch: { enabled: false } },
       });
-      return FarmReplica.create({ name, folder, services, configure, clockShift });
+      return FarmReplica.create({ name, folder, services, configure, ...others });
     };
-    const clientRoles = ['execution', 'operations'];
-    const frontends = [await replica('client-1', clientRoles), await replica('client-2', clientRoles, MINUTES_OFF)];
-    const botServers = [await replica('bots-1', ['bots'], -MINUTES_OFF), await replica('bots-2', ['bots'])];
+    const clientRoles = ['execution', 'operations', 'console'];
+    const frontends = [
+      await replica('client-1', clientRoles, { hasConsole: true }),
+      await replica('client-2', clientRoles, { hasConsole: true, clockShift: MINUTES_OFF }),
+    ];
+    const botServers = [
+      await replica('bots-1', ['bots'], { clockShift: -MINUTES_OFF }),
+      await replica('bots-2', ['bots']),
+    ];
+    const cacheRoles = ['log-stream', 'asset'];
+    const caches = sentinel ? [] : [await replica('cache-1', cacheRoles), await replica('cache-2', cacheRoles)];
     const balancer = new TcpBalancer(botServers.map(({ frontPort }) => frontPort));
     const balancerPort = await balancer.listen();
-    const parts = { seed, redis, rabbitmq, frontends, botServers, storage, folder, balancer, balancerPort };
-    const farm = new FaultFarm(parts);
+    const replicas = { frontends, botServers, caches, storage };
+    const farm = new FaultFarm({ seed, redis, rabbitmq, ...replicas, folder, balancer, balancerPort });
     try {
       await Promise.all(farm.replicas.map((each) => each.start()));
       farm.startWorker();
@@ -140,7 +161,11 @@ export class FaultFarm {
 
   /** Those that stand on Redis and RabbitMQ. */
   get schedulingReplicas(): readonly FarmReplica[] {
-    return [...this.frontends, ...this.botServers];
+    return [...this.frontends, ...this.botServers, ...this.caches];
+  }
+
+  get consolePorts(): readonly number[] {
+    return this.frontends.map(({ consolePort = 0 }) => consolePort);
   }
 
   /** On which port the Redis is that takes writes now. */
@@ -182,8 +207,13 @@ export class FaultFarm {
       `--directory=${folder}`,
       '--sandbox=none',
       '--property=pool=real',
-      '--bot-id=real',
+      `--bot-id=${this.workerId}`,
     ]);
+  }
+
+  /** Freezes (SIGSTOP) and wakes (SIGCONT) it; what it runs goes on. */
+  signalWorker(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#worker?.kill(signal);
   }
 
   async endWorker(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
@@ -200,7 +230,7 @@ export class FaultFarm {
   async close(): Promise<void> {
     await this.loseBots(this.#bots.length);
     await this.endWorker('SIGKILL');
-    for (const client of [...this.clients, ...this.#botClients]) client.close();
+    for (const client of [...this.clients, ...this.cacheClients, ...this.#botClients]) client.close();
     await this.#balancer.close();
     for (const replica of this.replicas) await replica.close();
     await this.rabbitmq[Symbol.asyncDispose]();

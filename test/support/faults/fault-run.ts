@@ -1,6 +1,9 @@
+import { AssetLoad } from './asset-load.ts';
+import { ConsoleLoad } from './console-load.ts';
 import type { Fault } from './fault.ts';
 import type { FaultFarm } from './fault-farm.ts';
-import { leftoversInRabbitmq, leftoversInRedis } from './leftovers.ts';
+import { leftoversInConsoles, leftoversInRabbitmq, leftoversInRedis } from './leftovers.ts';
+import { LogLoad } from './log-load.ts';
 import { type LoadReport, SteadyLoad } from './steady-load.ts';
 
 export interface FaultRunOptions {
@@ -30,7 +33,14 @@ const LOOK_EVERY_MS = 250;
  * @throws Error that says what does not hold.
  */
 export async function runFault(farm: FaultFarm, fault: Fault, options: FaultRunOptions): Promise<FaultReport> {
-  const load = new SteadyLoad({ replicas: farm.clients, random: farm.loadRandom, bound: fault.bound });
+  const common = { random: farm.loadRandom, bound: fault.bound };
+  const beside = [
+    new ConsoleLoad({ ...common, ports: farm.consolePorts }),
+    ...(farm.caches.length === 0 ? [] : [LogLoad, AssetLoad]).map(
+      (Load) => new Load({ ...common, replicas: farm.cacheClients }),
+    ),
+  ];
+  const load = new SteadyLoad({ ...common, replicas: farm.clients, beside });
   let report: LoadReport;
   try {
     await progress(load, fault, ACTIONS_AROUND);
@@ -55,10 +65,12 @@ export async function runFault(farm: FaultFarm, fault: Fault, options: FaultRunO
 
 /** One line for people. */
 export function describeReport(report: FaultReport): string {
-  const { fault, actions, onWorker, builds, operations, retries, settled } = report;
+  const { fault, actions, onWorker, builds, operations, beside, retries, settled } = report;
+  const others = Object.entries(beside).map(([kind, count]) => `${count} ${kind}`);
   const left = Object.entries(settled).map(([kind, at]) => `${kind} (${inSeconds(at)})`);
   return [
     `${fault}: ${actions} actions and ${builds} builds, ${onWorker} actions on the real worker, ${operations} operations`,
+    others.join(', '),
     `${retries} calls made again`,
     `slowest ${inSeconds(report.slowestMilliseconds)} of ${inSeconds(report.boundMilliseconds)} allowed`,
     left.length === 0 ? 'nothing left over' : `the last thing left over: ${left.join(', ')}`,
@@ -104,10 +116,16 @@ async function settle(
     const left = await leftoversInRedis(await farm.primaryRedisPort());
     // Asking RabbitMQ takes seconds of the processor.
     if (left.length === 0) left.push(...(await leftoversInRabbitmq(farm.rabbitmq, farm.schedulingReplicas.length)));
+    // What they tell may be a second old: it is waited for, and counts for nothing.
+    const told = left.length === 0 ? await leftoversInConsoles(farm.consolePorts) : [];
     // How long the looking takes does not count.
-    if (left.length === 0) return { settledMilliseconds: Math.max(0, ...Object.values(settled)), settled };
+    if (left.length === 0 && told.length === 0) {
+      return { settledMilliseconds: Math.max(0, ...Object.values(settled)), settled };
+    }
     const milliseconds = Math.round(performance.now() - begun);
-    if (milliseconds > within) throw new Error(`left over ${within} ms after '${fault.name}':\n${left.join('\n')}`);
+    if (milliseconds > within) {
+      throw new Error(`left over ${within} ms after '${fault.name}':\n${[...left, ...told].join('\n')}`);
+    }
     for (const each of left) settled[kindOf(each)] = milliseconds;
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
   }

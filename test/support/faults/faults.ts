@@ -5,11 +5,15 @@ import type { RedisServer } from '../redis-server.ts';
 import type { FarmReplica } from './farm-replica.ts';
 import { AWAY_MS, type Fault, FROZEN_MS, pause, STARTING_MS, seconds } from './fault.ts';
 import { FARM_TIMES, type FaultFarm, SIMULATED_PLATFORM } from './fault-farm.ts';
+import { hasSession } from './leftovers.ts';
 import { LoadClient } from './load-client.ts';
+
+const LOOK_EVERY_MS = 250;
 
 const REPLICAS = [
   { kind: 'replica for clients', of: (farm: FaultFarm) => farm.pick(farm.frontends) },
   { kind: 'replica for bots', of: (farm: FaultFarm) => farm.pick(farm.botServers) },
+  { kind: 'replica for logs and assets', of: (farm: FaultFarm) => farm.pick(farm.caches) },
 ] as const;
 
 const replicas: readonly Fault[] = [
@@ -26,21 +30,30 @@ const replicas: readonly Fault[] = [
   ...REPLICAS.map(({ kind, of }) => ({
     name: `a ${kind} frozen past its leases, and woken`,
     bound: FROZEN_MS + seconds(60),
-    async strike(farm: FaultFarm) {
-      const replica = of(farm);
-      replica.freeze();
-      await pause(FROZEN_MS);
-      replica.wake();
-    },
+    strike: (farm: FaultFarm) => whileFrozen(of(farm)),
   })),
 ];
 
-const storage: Fault = {
-  name: 'kill -9 of the storage',
-  bound: STARTING_MS,
-  forgets: 'cached results',
-  strike: (farm) => restart(farm.storage, (replica) => replica.kill()),
-};
+const storage: readonly Fault[] = [
+  {
+    name: 'kill -9 of the storage',
+    bound: STARTING_MS,
+    forgets: 'cached results',
+    strike: (farm) => restart(farm.storage, (replica) => replica.kill()),
+  },
+  {
+    name: 'SIGTERM of the storage',
+    bound: STARTING_MS,
+    forgets: 'cached results',
+    strike: (farm) => restart(farm.storage, (replica) => replica.terminate()),
+  },
+  {
+    name: 'the storage frozen, and woken',
+    bound: FROZEN_MS + seconds(60),
+    forgets: 'cached results',
+    strike: ({ storage }) => whileFrozen(storage),
+  },
+];
 
 const workers: readonly Fault[] = [
   ...(['SIGKILL', 'SIGTERM'] as const).map((signal) => ({
@@ -51,6 +64,16 @@ const workers: readonly Fault[] = [
       farm.startWorker();
     },
   })),
+  {
+    name: 'the worker frozen past its lease, and woken',
+    // Its last call may be held for as long as a lease; from then on it has the time of one.
+    bound: seconds(3 * FARM_TIMES.lease + 60),
+    async strike(farm) {
+      farm.signalWorker('SIGSTOP');
+      while (await hasSession(await farm.primaryRedisPort(), farm.workerId)) await pause(LOOK_EVERY_MS);
+      farm.signalWorker('SIGCONT');
+    },
+  },
   {
     name: 'half of the bots gone with what they have',
     bound: seconds(60 + FARM_TIMES.lease + 2),
@@ -155,7 +178,7 @@ const redis: readonly Fault[] = [
 ];
 
 /** What may happen to the processes and services of a farm with one Redis. */
-export const FAULTS: readonly Fault[] = [...replicas, storage, ...workers, ...broker, ...redis, ...starts];
+export const FAULTS: readonly Fault[] = [...replicas, ...storage, ...workers, ...broker, ...redis, ...starts];
 
 function onlyRedis({ redis }: FaultFarm): RedisServer {
   if (redis instanceof SentinelGroup) throw new Error('this farm fails over instead');
@@ -165,6 +188,12 @@ function onlyRedis({ redis }: FaultFarm): RedisServer {
 async function restart(replica: FarmReplica, end: (replica: FarmReplica) => Promise<unknown>): Promise<void> {
   await end(replica);
   await replica.start();
+}
+
+async function whileFrozen(replica: FarmReplica): Promise<void> {
+  replica.freeze();
+  await pause(FROZEN_MS);
+  replica.wake();
 }
 
 /** One replica of each side, ended with the service that they stand on, is there again only after them. */

@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import type { RabbitmqServer } from '../rabbitmq-server.ts';
+import { lookAt } from './console-load.ts';
 
 /** What an operator has set, and alone may stay for ever. */
 const KEPT_FOR_EVER = /^warren:(?:drains|\{queues\}:paused)$/;
@@ -21,6 +22,23 @@ export async function leftoversInRedis(port: number): Promise<string[]> {
   }
 }
 
+/** Whether the farm counts on the bot still. */
+export async function hasSession(port: number, botId: string): Promise<boolean> {
+  const client = new Redis({ host: '127.0.0.1', port });
+  try {
+    for (const key of await allKeys(client)) {
+      if (kindOf(key) === 'session' && (await client.hget(key, 'botId')) === botId) return true;
+    }
+    return false;
+  } finally {
+    client.disconnect();
+  }
+}
+
+function kindOf(key: string): string {
+  return /^warren:\{[^}]*\}:([^:]+)/.exec(key)?.[1] ?? '';
+}
+
 async function allKeys(client: Redis): Promise<string[]> {
   const keys: string[] = [];
   let cursor = '0';
@@ -36,7 +54,7 @@ async function leftoversOfKey(client: Redis, key: string): Promise<string[]> {
   const found: string[] = [];
   const timeToLive = await client.pttl(key);
   if (timeToLive === -1 && !KEPT_FOR_EVER.test(key)) found.push(`${key} stays for ever`);
-  const [, kind = ''] = /^warren:\{[^}]*\}:([^:]+)/.exec(key) ?? [];
+  const kind = kindOf(key);
   if (kind === 'queued') found.push(`${key} holds ${await client.scard(key)} jobs that wait`);
   if (kind === 'unsettled') found.push(`${key} holds effects of ${await client.zcard(key)} jobs`);
   if (kind === 'shared') found.push(`${key} names an unfinished job`);
@@ -66,5 +84,18 @@ export async function leftoversInRabbitmq(rabbitmq: RabbitmqServer, replicas: nu
     if (messages !== 0) found.push(`queue ${name} holds ${messages} messages`);
   }
   if (updates !== replicas) found.push(`there are queues of ${updates} replicas, and ${replicas} replicas`);
+  return found;
+}
+
+/** What is not as consoles must tell it of a farm at rest: each of them, and the same. */
+export async function leftoversInConsoles(ports: readonly number[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const [index, port] of ports.entries()) {
+    const metrics = (await lookAt(port, '/metrics')).split('\n');
+    for (const state of ['queued', 'running']) {
+      const line = metrics.find((each) => each.startsWith(`warren_jobs{state="${state}"}`));
+      if (!line?.endsWith(' 0')) found.push(`console ${index + 1} tells of ${state} jobs '${line ?? ''}'`);
+    }
+  }
   return found;
 }

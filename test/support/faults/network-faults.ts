@@ -122,6 +122,21 @@ function silence(name: string, directions: ReadonlyArray<'up' | 'down'>): Troubl
   };
 }
 
+/** All links at once. */
+export const SLOW_EVERYWHERE: Fault = {
+  name: 'the network slow between everybody',
+  bound: AWAY_MS + REST_MS,
+  async strike(farm) {
+    const links = farm.replicas.flatMap((replica) => replica.links);
+    for (const link of links) link.delay(SLOW_MS);
+    await pause(AWAY_MS);
+    for (const link of links) {
+      link.delay(0);
+      link.breakConnections();
+    }
+  },
+};
+
 /** Each trouble between each pair, one at a time: more than a test has time for. */
 export const PAIR_FAULTS: readonly Fault[] = [...TROUBLES, ...SILENCES].flatMap((trouble) =>
   [CLIENTS, BOTS, ...WITH_REDIS, ...WITH_RABBITMQ, ...WITH_STORAGE]
@@ -162,19 +177,7 @@ export const NETWORK_FAULTS: readonly Fault[] = [
       for (const trouble of [...TROUBLES, farm.pick(SILENCES)]) await sufferAtOnce(farm, trouble, WITH_STORAGE);
     },
   },
-  {
-    name: 'the network slow between everybody',
-    bound: AWAY_MS + REST_MS,
-    async strike(farm) {
-      const links = farm.replicas.flatMap((replica) => replica.links);
-      for (const link of links) link.delay(SLOW_MS);
-      await pause(AWAY_MS);
-      for (const link of links) {
-        link.delay(0);
-        link.breakConnections();
-      }
-    },
-  },
+  SLOW_EVERYWHERE,
 ];
 
 function canSuffer(pair: Pair, { isDeath = false }: Trouble): boolean {

@@ -5,6 +5,7 @@ import { SIMULATED_PLATFORM, WORKER_PLATFORM } from './fault-farm.ts';
 import { answerTo, type CheckedExecution } from './known-answers.ts';
 import { LoadBuild } from './load-build.ts';
 import { LoadClient } from './load-client.ts';
+import type { SideLoad } from './side-load.ts';
 
 export interface SteadyLoadOptions {
   readonly replicas: readonly WireClient[];
@@ -13,6 +14,8 @@ export interface SteadyLoadOptions {
   readonly bound: number;
   /** Actions for simulated bots under way at once. Defaults to 8; one more and a build run on the real worker. */
   readonly concurrency?: number;
+  /** What is done beside executing. */
+  readonly beside: readonly SideLoad[];
 }
 
 /** Numbers of actions and builds are below this. */
@@ -27,6 +30,8 @@ export interface LoadReport {
   readonly operations: number;
   readonly retries: number;
   readonly slowestMilliseconds: number;
+  /** How much was done beside executing, by kind. */
+  readonly beside: Readonly<Record<string, number>>;
 }
 
 /**
@@ -49,7 +54,12 @@ export class SteadyLoad {
     this.#options = options;
     this.#client = new LoadClient(options);
     const simulated = Array.from({ length: options.concurrency ?? 8 }, () => this.#loop(() => this.#simulated()));
-    this.#running = [...simulated, this.#loop(() => this.#commanded()), this.#loop(() => this.#built())];
+    this.#running = [
+      ...simulated,
+      this.#loop(() => this.#commanded()),
+      this.#loop(() => this.#built()),
+      ...options.beside.map((each) => this.#loop(() => each.next())),
+    ];
   }
 
   /** Actions that have their answer so far. */
@@ -59,7 +69,7 @@ export class SteadyLoad {
 
   /** What clients wait for now. */
   get waiting(): string[] {
-    return this.#client.waiting;
+    return [this.#client, ...this.#options.beside].flatMap(({ waiting }) => waiting);
   }
 
   /** Why it can't go on, if anything failed. */
@@ -72,13 +82,18 @@ export class SteadyLoad {
     this.#stopped = true;
     await Promise.all(this.#running);
     if (this.failed) throw this.#failures[0];
+    const retries = [
+      ...this.#done.map(({ execution }) => execution.retries.length),
+      ...this.#options.beside.map((each) => each.retries),
+    ];
     return {
       actions: this.#done.length,
       onWorker: this.#onWorker,
       builds: this.#builds,
       operations: this.#done.reduce((sum, { execution }) => sum + execution.operations.size, 0),
-      retries: this.#done.reduce((sum, { execution }) => sum + execution.retries.length, 0),
+      retries: retries.reduce((sum, count) => sum + count, 0),
       slowestMilliseconds: Math.round(Math.max(0, ...this.#done.map(({ execution }) => execution.milliseconds))),
+      beside: Object.fromEntries(this.#options.beside.map(({ kind, finished }) => [kind, finished])),
     };
   }
 
@@ -87,10 +102,12 @@ export class SteadyLoad {
    *
    * @param forgets what the fault may have cost.
    */
-  broken(forgets?: Fault['forgets']): Promise<string[]> {
-    const { replicas, random } = this.#options;
+  async broken(forgets?: Fault['forgets']): Promise<string[]> {
+    const { replicas, random, beside } = this.#options;
     const anyReplica = () => replicas[Math.floor(random() * replicas.length)] as WireClient;
-    return new BrokenPromises(anyReplica, forgets).of(this.#done);
+    const found = await new BrokenPromises(anyReplica, forgets).of(this.#done);
+    for (const each of beside) found.push(...(await each.broken()));
+    return found;
   }
 
   async #loop(one: () => Promise<void>): Promise<void> {
