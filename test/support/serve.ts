@@ -17,6 +17,8 @@ export interface RunningServer {
   kill(): Promise<void>;
   /** Freezes (SIGSTOP) and wakes (SIGCONT) it. */
   signal(signal: NodeJS.Signals): void;
+  /** The same for all that share its port with it, where there are several. */
+  signalGroup(signal: NodeJS.Signals): void;
 }
 
 /**
@@ -55,6 +57,7 @@ export async function startServe(
           await program.ended;
         },
         signal: (signal) => program.kill(signal),
+        signalGroup: (signal) => program.killGroup(signal),
       };
     }
     if (hasEnded) throw new Error(`warren serve ended at once:\n${program.stderr()}`);

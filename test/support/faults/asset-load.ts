@@ -27,7 +27,8 @@ export class AssetLoad extends SideLoad {
   override async broken(): Promise<string[]> {
     const found: string[] = [];
     for (const [uri, right] of this.#pushed) {
-      const read = await this.#fetch(uri).catch(String);
+      const fetched = this.attempt(`asset ${uri}`, (attempts) => attempts.call('FetchBlob', () => this.#fetch(uri)));
+      const read = await fetched.catch(String);
       if (read !== right) found.push(`the asset ${uri} is '${read}', not '${right}'`);
     }
     return found;

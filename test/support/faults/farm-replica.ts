@@ -2,8 +2,11 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DelayingProxy } from '../delaying-proxy.ts';
 import { freePort } from '../free-port.ts';
+import { type ProcessEntry, processTree } from '../process-table.ts';
 import { startProgram } from '../program.ts';
 import { type RunningServer, startServe } from '../serve.ts';
+
+const LOOK_EVERY_MS = 100;
 
 /** What a replica may stand on. */
 export type FarmService = 'redis' | 'rabbitmq' | 'storage';
@@ -22,6 +25,8 @@ export interface FarmReplicaOptions {
   readonly clockShift?: number;
   /** Whether it has a console, past its links. Defaults to no. */
   readonly hasConsole?: boolean;
+  /** How many processes serve its port. Defaults to 1. */
+  readonly processes?: number;
 }
 
 /** The ports that a replica has on 127.0.0.1, and those on this side of its links. */
@@ -98,10 +103,18 @@ export class FarmReplica {
     return this.#ports.console;
   }
 
+  /** Each is a replica of its own to Redis and RabbitMQ. */
+  get processes(): number {
+    return this.#options.processes ?? 1;
+  }
+
   /** Bytes of memory that it has now. @throws Error where it does not run. */
   async residentBytes(): Promise<number> {
-    const text = await readFile(`/proc/${this.#server?.pid}/status`, 'utf8');
-    return Number(/^VmRSS:\s+(\d+) kB/m.exec(text)?.[1]) * 1_024;
+    const sizes = (await this.#tree()).map(async ({ pid }) => {
+      const text = await readFile(`/proc/${pid}/status`, 'utf8');
+      return Number(/^VmRSS:\s+(\d+) kB/m.exec(text)?.[1]) * 1_024;
+    });
+    return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
   }
 
   /** What it and those before it logged. */
@@ -116,6 +129,7 @@ export class FarmReplica {
     const server = { listen: `127.0.0.1:${own}`, drainSeconds: 5 };
     const configuration = {
       server,
+      processes: this.processes,
       ...(console === undefined ? {} : { console: { listen: `127.0.0.1:${console}` } }),
       ...configure(links),
     };
@@ -132,22 +146,44 @@ export class FarmReplica {
   }
 
   async kill(): Promise<void> {
+    this.#server?.signalGroup('SIGKILL');
     await this.#server?.kill();
     this.#keepLog();
   }
 
+  /** Kills the processes that serve, one after another, each when one has taken the place of the one before. */
+  async killEachProcess(): Promise<void> {
+    const [, ...serving] = await this.#tree();
+    for (const { pid } of serving) {
+      const begun = this.#processesBegun;
+      process.kill(pid, 'SIGKILL');
+      while (this.#processesBegun === begun) await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    }
+  }
+
   freeze(): void {
-    this.#server?.signal('SIGSTOP');
+    this.#server?.signalGroup('SIGSTOP');
   }
 
   wake(): void {
-    this.#server?.signal('SIGCONT');
+    this.#server?.signalGroup('SIGCONT');
   }
 
   async close(): Promise<void> {
     this.wake();
     await this.kill();
     for (const link of this.links) await link.close();
+  }
+
+  /** The process that was started, and those that it has started. */
+  #tree(): Promise<readonly ProcessEntry[]> {
+    return processTree(this.#server?.pid ?? 0);
+  }
+
+  /** How many of those have said that they serve. */
+  get #processesBegun(): number {
+    const lines = (this.#server?.stderr() ?? '').split('\n');
+    return lines.filter((line) => line.includes('"msg":"serving"') && line.includes('"process":')).length;
   }
 
   #keepLog(): void {

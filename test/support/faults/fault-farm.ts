@@ -40,11 +40,11 @@ export interface FaultFarmOptions {
 }
 
 /**
- * A whole farm in processes of its own: two replicas for clients, which have consoles, two for bots, two for logs and
- * assets, a storage, a broker, a Redis, a real worker and simulated bots. Some of its clocks are minutes off, ahead and
- * behind.
+ * A whole farm in processes of its own: two replicas for clients, which have consoles and of which one is of two
+ * processes, two for bots, two for logs and assets, a storage, a broker, a Redis, a real worker and simulated bots. Some
+ * of its clocks are minutes off, ahead and behind.
  *
- * Under Sentinels there are none for logs and assets: what of these a fail-over loses nobody can tell who wrote them.
+ * Under Sentinels there are none for logs and assets: what a fail-over takes from these nobody tells their clients.
  */
 export class FaultFarm {
   /** For faults alone: their choices must not depend on how many calls the load has made. */
@@ -131,7 +131,7 @@ export class FaultFarm {
     };
     const clientRoles = ['execution', 'operations', 'console'];
     const frontends = [
-      await replica('client-1', clientRoles, { hasConsole: true }),
+      await replica('client-1', clientRoles, { hasConsole: true, processes: 2 }),
       await replica('client-2', clientRoles, { hasConsole: true, clockShift: MINUTES_OFF }),
     ];
     const botServers = [

@@ -115,7 +115,8 @@ async function settle(
   for (;;) {
     const left = await leftoversInRedis(await farm.primaryRedisPort());
     // Asking RabbitMQ takes seconds of the processor.
-    if (left.length === 0) left.push(...(await leftoversInRabbitmq(farm.rabbitmq, farm.schedulingReplicas.length)));
+    const replicas = farm.schedulingReplicas.reduce((sum, { processes }) => sum + processes, 0);
+    if (left.length === 0) left.push(...(await leftoversInRabbitmq(farm.rabbitmq, replicas)));
     // What they tell may be a second old: it is waited for, and counts for nothing.
     const told = left.length === 0 ? await leftoversInConsoles(farm.consolePorts) : [];
     // How long the looking takes does not count.

@@ -32,6 +32,13 @@ const replicas: readonly Fault[] = [
     bound: FROZEN_MS + seconds(60),
     strike: (farm: FaultFarm) => whileFrozen(of(farm)),
   })),
+  {
+    name: 'kill -9 of each process of a replica of several',
+    bound: STARTING_MS,
+    async strike(farm) {
+      for (const replica of farm.schedulingReplicas) if (replica.processes > 1) await replica.killEachProcess();
+    },
+  },
 ];
 
 const storage: readonly Fault[] = [
@@ -206,9 +213,11 @@ async function restartDuring(farm: FaultFarm, end: () => Promise<() => Promise<v
   await starting;
 }
 
-/** How many clients come at once while the broker takes nothing, and how much memory a replica may want for it. */
+/** How many clients come at once while the broker takes nothing. */
 const CROWD = 200;
-const CROWD_BYTES = 96 * 1_024 * 1_024;
+
+/** How much memory a replica may want for it: one that was just started grows by half of it in a busy minute. */
+const CROWD_BYTES = 192 * 1_024 * 1_024;
 
 /** What the broker lacks for a time, by `rabbitmqctl` with these arguments. */
 function alarm(lacks: string, begin: readonly string[], end: readonly string[]): Fault {

@@ -35,8 +35,7 @@ export class LogLoad extends SideLoad {
   override async broken(): Promise<string[]> {
     const found: string[] = [];
     for (const [name, right] of this.#written) {
-      const client = this.any(this.#replicas);
-      const read = await new Tenant(client, '').read(name).then(String, String);
+      const read = await this.#read(name).catch(String);
       if (read !== right) found.push(`the log ${name} reads '${read}', not '${right}'`);
     }
     return found;
