@@ -6,6 +6,7 @@ import { buildLabels, offer } from '../domain/job-machine/tell.ts';
 import { parseLeaseId } from '../domain/lease.ts';
 import type { Clock, Timer } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import { LruMap } from '../lib/lru-map.ts';
 import type { BotSessionStore } from '../ports/bot-session-store.ts';
 import { type Broker, CarrierAwayError, type ReplicaUpdate, type ReturnedWork } from '../ports/broker.ts';
 import { type AppliedEvent, type DueLook, dueLook, type JobStore } from '../ports/job-store.ts';
@@ -43,6 +44,12 @@ const STAGE_PATIENCE = 20;
  */
 const LEASE_PATIENCE = 100;
 
+/** How soon what comes back from its queue is offered again for a second time, in milliseconds. */
+const RESENT_AGAIN_AFTER = 10_000;
+
+/** Jobs that are remembered for that. */
+const RESENT_KEPT = 10_000;
+
 /**
  * Carries out what must follow a change of a job: write, then tell.
  *
@@ -52,6 +59,8 @@ export class EffectRunner {
   readonly #options: EffectRunnerOptions;
   readonly #looking: Looking;
   readonly #never = new AbortController().signal;
+  /** By job: when its message came back from a queue, and it was offered again. */
+  readonly #resent = new LruMap<string, number>(RESENT_KEPT);
   /** By job: when its watchers are told that a bot has it, and how. */
   readonly #untold = new Map<string, { readonly timer: Timer; readonly tell: () => void }>();
 
@@ -143,7 +152,25 @@ export class EffectRunner {
 
   /** Takes in that a work queue gave a message up. */
   async takeBack({ work, why }: ReturnedWork): Promise<void> {
-    await this.#loseOffer(work, this.#lossOf(why));
+    const { jobId } = work;
+    const loss = this.#lossOf(why);
+    if (loss === 'resend') {
+      // What is back at once, as where an operator moves messages on and on to where no bot fits them, would go round at
+      // full speed. It is left to the next look at what waits.
+      if (this.#wasJustResent(jobId)) return;
+      this.#resent.set(jobId, this.#options.clock.monotonic());
+    }
+    try {
+      await this.#loseOffer(work, loss);
+    } catch (cause) {
+      this.#resent.delete(jobId);
+      throw cause;
+    }
+  }
+
+  #wasJustResent(jobId: string): boolean {
+    const before = this.#resent.get(jobId);
+    return before !== undefined && this.#options.clock.monotonic() - before < RESENT_AGAIN_AFTER;
   }
 
   #lossOf(why: ReturnedWork['why']): OfferLoss {

@@ -30,7 +30,7 @@ let policySet = false;
 beforeAll(async () => {
   redisServer = await RedisServer.start();
   redis = await connectToRedis(redisServer.port);
-  server = await RabbitmqServer.start();
+  server = await RabbitmqServer.start({ management: true });
   operator = await connect(server.url);
 }, 120_000);
 
@@ -47,7 +47,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  if (policySet) await server.control('clear_policy', 'test');
+  if (policySet) await server.clearPolicy('test');
   policySet = false;
   await farm[Symbol.asyncDispose]();
   await channel.purgeQueue(DEAD_QUEUE);
@@ -81,7 +81,7 @@ async function start(settings: Partial<SchedulingSettings> = {}, kind = ONE_REPL
 /** As in the management console: a policy for the work queues of this test's instance. */
 async function setPolicy(definition: object): Promise<void> {
   policySet = true;
-  await server.control('set_policy', 'test', farm.queuePattern, JSON.stringify(definition), '--apply-to', 'queues');
+  await server.setPolicy('test', farm.queuePattern, definition);
 }
 
 async function letters(): Promise<string[]> {
@@ -242,7 +242,7 @@ test('delivery-limit on a quorum queue makes a job that went back too often be o
     return (await farm.workOf(client)).offeredAt > offeredAt;
   });
   expect(client.ended).toBe(false);
-  await server.control('clear_policy', 'test');
+  await server.clearPolicy('test');
   policySet = false;
   const bot = await farm.bot();
   void bot.update();
@@ -267,6 +267,33 @@ test('message-ttl does not end a job that was offered anew since', async () => {
   const bot = await farm.bot();
   void bot.update();
   await farm.leased(bot, 1);
+});
+
+test('messages that are moved on and on to where no bot fits them do not go round', async () => {
+  await start();
+  const client = await farm.execute('moved');
+  const other = await farm.execute('other', 0, { OSFamily: 'macos' });
+  const misfits = await Promise.all(['bot-1', 'bot-2'].map((botId) => farm.bot({ OSFamily: 'macos' }, botId)));
+  await farm.bot();
+  for (const bot of misfits) void bot.update();
+  await expect.poll(() => misfits.filter(({ leases }) => leases.length > 0), PATIENCE).toHaveLength(1);
+  // As a shovel that an operator has left in place.
+  let moved = 0;
+  const { consumerTag } = await channel.consume(farm.queueName(), (message) => {
+    if (message === null) return;
+    moved += 1;
+    channel.sendToQueue(farm.queueName({ OSFamily: 'macos' }), message.content, message.properties);
+    channel.ack(message);
+  });
+  // It is refused, offered again, moved again, and refused again.
+  await expect.poll(() => moved, PATIENCE).toBe(2);
+  const behind = await farm.execute('behind', 0, { OSFamily: 'macos' });
+  await expect.poll(() => misfits.filter(({ leases }) => leases.length > 0), PATIENCE).toHaveLength(2);
+  expect(moved).toBe(2);
+  await channel.cancel(consumerTag);
+  const depth = async () => (await channel.checkQueue(farm.queueName())).messageCount;
+  await farm.until('the next look has offered it again', async () => (await depth()) > 0);
+  expect([client, other, behind].map(({ ended }) => ended)).toEqual([false, false, false]);
 });
 
 test('messages that are moved are missed though their queue is never empty, once a younger one is handed out', async () => {

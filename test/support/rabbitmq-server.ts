@@ -162,11 +162,28 @@ export class RabbitmqServer implements AsyncDisposable {
 
   /** Its queues as they are now. Needs the management plugin, and a hundredth of the time that rabbitmqctl takes. */
   async queues(): Promise<ReadonlyArray<{ readonly name: string; readonly messages: number }>> {
-    const url = `http://127.0.0.1:${this.managementPort}/api/queues?disable_stats=true&enable_queue_totals=true`;
-    const authorization = `Basic ${Buffer.from('guest:guest').toString('base64')}`;
-    const response = await fetch(url, { headers: { authorization } });
-    if (!response.ok) throw new Error(`RabbitMQ's management answered ${response.status}`);
+    const response = await this.#manage('GET', 'queues?disable_stats=true&enable_queue_totals=true');
     return (await response.json()) as Array<{ name: string; messages: number }>;
+  }
+
+  /** Sets a policy for queues, in the place of one with the same name. Needs the management plugin, as `queues` does. */
+  async setPolicy(name: string, pattern: string, definition: object): Promise<void> {
+    await this.#manage('PUT', `policies/%2F/${name}`, { pattern, definition, 'apply-to': 'queues' });
+  }
+
+  async clearPolicy(name: string): Promise<void> {
+    await this.#manage('DELETE', `policies/%2F/${name}`);
+  }
+
+  async #manage(method: string, path: string, body?: object): Promise<Response> {
+    const authorization = `Basic ${Buffer.from('guest:guest').toString('base64')}`;
+    const response = await fetch(`http://127.0.0.1:${this.managementPort}/api/${path}`, {
+      method,
+      headers: { authorization, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    if (!response.ok) throw new Error(`RabbitMQ's management answered ${response.status}`);
+    return response;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
