@@ -7,6 +7,7 @@ import type { Random } from '../lib/ids.ts';
 import type { Service } from '../lib/lifecycle.ts';
 import type { Logger } from '../lib/log.ts';
 import { type EndMessage, isMessage } from '../lib/peer-process.ts';
+import { closeWithProcess } from './handed-connections.ts';
 import {
   type AllMetricsAnswer,
   type AllMetricsWanted,
@@ -209,6 +210,7 @@ class Member {
     const exited = new Deferred<void>();
     const begun = clock.monotonic();
     const worker = cluster.fork();
+    closeWithProcess(worker);
     this.#worker = worker;
     this.#exited = exited.promise;
     worker.on('message', (message: unknown) => {

@@ -97,6 +97,19 @@ describe('two processes on one port', () => {
     for (let connection = 0; connection < 8; connection++) expect(await connect().has(blob.digest)).toBe(true);
   });
 
+  test('a connection that one was handed and had not taken when it was killed ends with it', async () => {
+    const [frozen = 0, other = 0] = await serving(server);
+    process.kill(frozen, 'SIGSTOP');
+    const look = async () => (await fetch(`http://127.0.0.1:${server.consolePort}/healthz`)).text();
+    // Each is handed one, and the frozen one never says that it has it.
+    const looks = [look(), look()].map((each) => each.catch(() => 'ended'));
+    expect(await Promise.race(looks)).toBe('alive\n');
+    process.kill(frozen, 'SIGKILL');
+    expect((await Promise.all(looks)).sort()).toEqual(['alive\n', 'ended']);
+    await expect.poll(() => serving(server), { timeout: 20_000 }).toHaveLength(2);
+    expect(await serving(server)).toContain(other);
+  });
+
   test('end with the first signal, and leave nothing behind', async () => {
     const tree = await processTree(server.pid);
     expect(await server.stop()).toBe(0);
