@@ -414,6 +414,7 @@ describe('operators', () => {
 describe('a broker that fails', () => {
   test.each(['classic', 'quorum'] as const)(
     'work that waited in a %s queue, and bots that waited, find each other after kill -9 and restart',
+    { timeout: 240_000 },
     async (type) => {
       await using farm = await startFarm(2, { queues: { type, priorityLevels: 10, expires: 3_600_000 } });
       const [execution, bots] = farm.replicas;

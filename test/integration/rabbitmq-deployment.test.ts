@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { connect } from 'amqplib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BrokerConnectionOptions } from '../../src/adapters/broker/rabbitmq/connection.ts';
-import { EVENTS_EXCHANGE, REDELIVER_EXCHANGE } from '../../src/adapters/broker/rabbitmq/names.ts';
+import { EVENTS_EXCHANGE, REDELIVER_EXCHANGE, workQueueName } from '../../src/adapters/broker/rabbitmq/names.ts';
 import { RabbitmqBroker } from '../../src/adapters/broker/rabbitmq/rabbitmq-broker.ts';
 import { InProcessWorkQueueRegistry } from '../../src/adapters/queue-registry/in-process/in-process-work-queue-registry.ts';
 import type { JobState } from '../../src/domain/job.ts';
@@ -13,6 +13,7 @@ import { SystemClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { readTlsFiles } from '../../src/lib/tls-files.ts';
 import { type BrokerFixture, describeBroker } from '../../src/ports/broker.suite.ts';
+import type { ReturnedWork } from '../../src/ports/broker.ts';
 import { SelfSignedCertificate } from '../support/certificates.ts';
 import { DelayingProxy } from '../support/delaying-proxy.ts';
 import { freePorts } from '../support/free-port.ts';
@@ -99,6 +100,18 @@ async function works({ replica }: RabbitmqFarm, properties: Readonly<Record<stri
   const delivery = await replica.takeNow(interestOf('', properties), never);
   delivery?.acknowledge();
   return delivery?.work.jobId === jobId;
+}
+
+/** As in the management console: a shovel that ends once it has moved what is there. */
+async function moveMessages(name: string, from: string, to: string): Promise<void> {
+  const move = {
+    'src-uri': 'amqp:///warren',
+    'src-queue': from,
+    'src-delete-after': 'queue-length',
+    'dest-uri': 'amqp:///warren',
+    'dest-queue': to,
+  };
+  await server.control('set_parameter', '--vhost', 'warren', 'shovel', name, JSON.stringify(move));
 }
 
 /** What the virtual host holds, but for what replicas have for themselves. */
@@ -376,15 +389,36 @@ test("dead letters that the console's move brings to warren.redeliver reach one 
   const stop = farm.replica.onRedelivery(async ({ jobId }) => {
     heard.push(jobId);
   });
-  const move = {
-    'src-uri': 'amqp:///warren',
-    'src-queue': 'warren.dead',
-    'src-delete-after': 'queue-length',
-    'dest-uri': 'amqp:///warren',
-    'dest-queue': 'warren.redeliver',
-  };
-  await server.control('set_parameter', '--vhost', 'warren', 'shovel', 'move', JSON.stringify(move));
+  await moveMessages('letters', 'warren.dead', 'warren.redeliver');
   await expect.poll(() => heard.toSorted(), { timeout: 20_000 }).toEqual(['moved-1', 'moved-2']);
+  stop();
+});
+
+test("work that the console's move brings to where no bot fits it comes back, and is no copy", async () => {
+  await using farm = await startFarm();
+  const [moved, other] = [
+    workMessage('', 'moved', { OSFamily: 'linux' }),
+    workMessage('', 'other', { OSFamily: 'macos' }),
+  ];
+  for (const work of [moved, other]) await farm.replica.offerWork(work, never);
+  const returned: ReturnedWork[] = [];
+  const stop = farm.replica.onReturned(async (each) => {
+    returned.push(each);
+  });
+  await moveMessages('work', workQueueName(moved), workQueueName(other));
+  const taken: string[] = [];
+  await expect
+    .poll(
+      async () => {
+        const delivery = await farm.replica.takeNow(interestOf('', { OSFamily: 'macos' }), never);
+        delivery?.acknowledge();
+        if (delivery !== undefined) taken.push(delivery.work.jobId);
+        return returned;
+      },
+      { timeout: 20_000 },
+    )
+    .toEqual([{ work: moved, why: 'misplaced' }]);
+  expect(taken).toEqual(['other']);
   stop();
 });
 
