@@ -1,6 +1,27 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import { DeadlineError, deadlineSignal, linkSignals, raceSignal } from './abort.ts';
+import { DeadlineError, deadlineSignal, linkSignals, onAbort, raceSignal } from './abort.ts';
 import { FakeClock } from './fake-clock.ts';
+
+describe('onAbort', () => {
+  test('tells all who still wait, in order and once', () => {
+    const controller = new AbortController();
+    const heard: string[] = [];
+    onAbort(controller.signal, () => heard.push('first'));
+    const letGo = onAbort(controller.signal, () => heard.push('second'));
+    onAbort(controller.signal, () => heard.push('third'));
+    letGo();
+    controller.abort();
+    controller.abort();
+    expect(heard).toEqual(['first', 'third']);
+  });
+
+  test('has one listener, however many wait', () => {
+    const { signal } = new AbortController();
+    for (let i = 0; i < 100; i += 1) onAbort(signal, () => {});
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+  });
+});
 
 describe('linkSignals', () => {
   test('is aborted with the reason of the first source that is', () => {

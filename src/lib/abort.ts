@@ -1,6 +1,35 @@
 import { setMaxListeners } from 'node:events';
 import type { Clock } from './clock.ts';
 
+/** Who waits for a signal, beside the one listener that it has for all of them. */
+const waiting = new WeakMap<AbortSignal, Set<() => void>>();
+
+/**
+ * Calls `listener` once the signal is aborted; the signal must not be aborted yet.
+ *
+ * An EventTarget looks through all its listeners whenever one comes or goes. The signal that says that a server shuts
+ * down has one for every call that runs, and these are tens of thousands.
+ *
+ * @returns how to let go of it.
+ */
+export function onAbort(signal: AbortSignal, listener: () => void): () => void {
+  let listeners = waiting.get(signal);
+  if (listeners === undefined) {
+    const added = new Set<() => void>();
+    listeners = added;
+    waiting.set(signal, added);
+    const tellAll = () => {
+      for (const each of added) each();
+    };
+    signal.addEventListener('abort', tellAll, { once: true });
+  }
+  const all = listeners;
+  all.add(listener);
+  return () => {
+    all.delete(listener);
+  };
+}
+
 /** A signal with the means to let go of what it listens to. */
 export interface LinkedSignal extends Disposable {
   readonly signal: AbortSignal;
@@ -27,12 +56,11 @@ export function linkSignals(...sources: readonly AbortSignal[]): LinkedSignal {
       controller.abort(source.reason);
       break;
     }
-    const onAbort = () => {
+    const abort = () => {
       dispose();
       controller.abort(source.reason);
     };
-    source.addEventListener('abort', onAbort, { once: true });
-    unlink.push(() => source.removeEventListener('abort', onAbort));
+    unlink.push(onAbort(source, abort));
   }
   return {
     signal: controller.signal,
@@ -80,8 +108,7 @@ export function raceSignal<T>(promise: Promise<T>, signal: AbortSignal): Promise
       reject(signal.reason);
       return;
     }
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+    const letGo = onAbort(signal, () => reject(signal.reason));
+    promise.then(resolve, reject).finally(letGo);
   });
 }

@@ -1,4 +1,5 @@
 import { isFinished, type Job } from '../domain/job.ts';
+import { onAbort } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { JobStore, KnownVersion } from '../ports/job-store.ts';
@@ -215,18 +216,17 @@ export class JobWatch implements Disposable {
     return new Promise((resolve, reject) => {
       const done = () => {
         timer.cancel();
-        signal.removeEventListener('abort', onAbort);
+        letGo();
         this.#wake = undefined;
-      };
-      const onAbort = () => {
-        done();
-        reject(signal.reason);
       };
       const timer = this.#clock.setTimer(milliseconds, () => {
         done();
         resolve('idle');
       });
-      signal.addEventListener('abort', onAbort, { once: true });
+      const letGo = onAbort(signal, () => {
+        done();
+        reject(signal.reason);
+      });
       this.#wake = () => {
         done();
         resolve(this.#takeNews() ?? 'idle');

@@ -1,4 +1,5 @@
 import { notFound } from '../domain/status-error.ts';
+import { onAbort } from '../lib/abort.ts';
 import type { CallContext } from '../ports/call-context.ts';
 import {
   type HealthCheckRequest,
@@ -68,15 +69,18 @@ export class Health {
     return new Promise((resolve, reject) => {
       const settle = (how: () => void) => () => {
         this.#listeners.delete(onChange);
-        signal.removeEventListener('abort', onAbort);
-        draining.removeEventListener('abort', onChange);
+        for (const letGo of waits) letGo();
         how();
       };
       const onChange = settle(resolve);
-      const onAbort = settle(() => reject(signal.reason));
       this.#listeners.add(onChange);
-      signal.addEventListener('abort', onAbort, { once: true });
-      draining.addEventListener('abort', onChange, { once: true });
+      const waits = [
+        onAbort(
+          signal,
+          settle(() => reject(signal.reason)),
+        ),
+        onAbort(draining, onChange),
+      ];
     });
   }
 }
