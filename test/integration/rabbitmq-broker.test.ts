@@ -425,7 +425,8 @@ describe('a broker that fails', () => {
       await expect(execution?.offerWork(work('during'), never)).rejects.toMatchObject({ code: StatusCode.UNAVAILABLE });
       await server.process.start();
       expect(await eventually(() => Promise.resolve(farm.replicas.every((replica) => replica.ready)))).toBe(true);
-      const delivery = await bots?.takeNow(bot({ OSFamily: 'linux' }), never);
+      // Not at once: a quorum queue must elect a leader first.
+      const delivery = await bots?.takeNext(bot({ OSFamily: 'linux' }), never);
       expect(delivery?.work.jobId).toBe('before');
       delivery?.acknowledge();
       await execution?.offerWork(work('after', { OSFamily: 'windows' }), never);
