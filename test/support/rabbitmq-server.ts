@@ -103,6 +103,8 @@ export class RabbitmqServer implements AsyncDisposable {
       RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
       RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'enabled_plugins'),
       RABBITMQ_PID_FILE: join(folder, 'pid'),
+      // Beside the sources otherwise, when rabbitmqctl is ended before it has begun.
+      ERL_CRASH_DUMP: join(folder, 'erl_crash.dump'),
       RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '-kernel inet_dist_use_interface {127,0,0,1}',
       ERL_EPMD_PORT: String(epmd),
       ERL_EPMD_ADDRESS: '127.0.0.1',
