@@ -2,7 +2,7 @@ import { AssetLoad } from './asset-load.ts';
 import { ConsoleLoad } from './console-load.ts';
 import type { Fault } from './fault.ts';
 import type { FaultFarm } from './fault-farm.ts';
-import { leftoversInConsoles, leftoversInRabbitmq, leftoversInRedis } from './leftovers.ts';
+import { leftoversInRabbitmq, leftoversInRedis } from './leftovers.ts';
 import { LogLoad } from './log-load.ts';
 import { type LoadReport, SteadyLoad } from './steady-load.ts';
 
@@ -117,16 +117,10 @@ async function settle(
     // Asking RabbitMQ takes seconds of the processor.
     const replicas = farm.schedulingReplicas.reduce((sum, { processes }) => sum + processes, 0);
     if (left.length === 0) left.push(...(await leftoversInRabbitmq(farm.rabbitmq, replicas)));
-    // What they tell may be a second old: it is waited for, and counts for nothing.
-    const told = left.length === 0 ? await leftoversInConsoles(farm.consolePorts) : [];
     // How long the looking takes does not count.
-    if (left.length === 0 && told.length === 0) {
-      return { settledMilliseconds: Math.max(0, ...Object.values(settled)), settled };
-    }
+    if (left.length === 0) return { settledMilliseconds: Math.max(0, ...Object.values(settled)), settled };
     const milliseconds = Math.round(performance.now() - begun);
-    if (milliseconds > within) {
-      throw new Error(`left over ${within} ms after '${fault.name}':\n${[...left, ...told].join('\n')}`);
-    }
+    if (milliseconds > within) throw new Error(`left over ${within} ms after '${fault.name}':\n${left.join('\n')}`);
     for (const each of left) settled[kindOf(each)] = milliseconds;
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
   }

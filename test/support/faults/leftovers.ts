@@ -1,6 +1,5 @@
 import { Redis } from 'ioredis';
 import type { RabbitmqServer } from '../rabbitmq-server.ts';
-import { lookAt } from './console-load.ts';
 
 /** What an operator has set, and alone may stay for ever. */
 const KEPT_FOR_EVER = /^warren:(?:drains|\{queues\}:paused)$/;
@@ -84,18 +83,5 @@ export async function leftoversInRabbitmq(rabbitmq: RabbitmqServer, replicas: nu
     if (messages !== 0) found.push(`queue ${name} holds ${messages} messages`);
   }
   if (updates !== replicas) found.push(`there are queues of ${updates} replicas, and ${replicas} replicas`);
-  return found;
-}
-
-/** What is not as consoles must tell it of a farm at rest: each of them, and the same. */
-export async function leftoversInConsoles(ports: readonly number[]): Promise<string[]> {
-  const found: string[] = [];
-  for (const [index, port] of ports.entries()) {
-    const metrics = (await lookAt(port, '/metrics')).split('\n');
-    for (const state of ['queued', 'running']) {
-      const line = metrics.find((each) => each.startsWith(`warren_jobs{state="${state}"}`));
-      if (!line?.endsWith(' 0')) found.push(`console ${index + 1} tells of ${state} jobs '${line ?? ''}'`);
-    }
-  }
   return found;
 }
