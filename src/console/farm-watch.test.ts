@@ -14,10 +14,11 @@ function setUp() {
   const clock = new FakeClock();
   const jobs = new InProcessJobStore({ clock });
   const counted = jobs.count.bind(jobs);
-  const state = { isAway: false, readings: 0 };
+  const state = { isAway: false, isSilent: false, readings: 0 };
   jobs.count = async () => {
     state.readings += 1;
-    const isAway = state.isAway;
+    const { isAway } = state;
+    if (state.isSilent) await new Promise(() => {});
     await sleep(clock, 10_000, signal);
     if (isAway) throw unavailable('away', 1_000);
     return counted(signal);
@@ -37,6 +38,19 @@ test('a farm whose reading takes long is left alone for ten times as long', asyn
   await clock.advance(1_000);
   void watch.figures();
   expect(state.readings).toBe(2);
+});
+
+test('a farm that never answers keeps nobody for ever, and is read again soon', async () => {
+  const { clock, state, watch } = setUp();
+  state.isSilent = true;
+  const failing = watch.figures().catch((cause: unknown) => cause);
+  await clock.advance(30_000);
+  expect(await failing).toMatchObject({ message: 'the farm could not be read within 30 s' });
+  state.isSilent = false;
+  await clock.advance(1_000);
+  const mended = watch.figures();
+  await clock.advance(10_000);
+  await expect(mended).resolves.toMatchObject({ bots: [] });
 });
 
 test('a farm that could not be read in time is read again soon', async () => {

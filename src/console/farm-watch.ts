@@ -1,5 +1,7 @@
 import type { Job } from '../domain/job.ts';
 import { parseLeaseId } from '../domain/lease.ts';
+import { unavailable } from '../domain/status-error.ts';
+import { deadlineSignal, raceSignal } from '../lib/abort.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { JobCounts, JobGlance } from '../ports/job-store.ts';
 import type { Scheduler } from '../scheduling/scheduler.ts';
@@ -26,6 +28,9 @@ const SHORTEST_REST = 1_000;
 
 /** Nor sooner than this many times what the last reading took: looking at a farm must not slow it. */
 const REST_FACTOR = 10;
+
+/** How long a reading may take, in milliseconds: who looks is told then that there is none, and the next look reads anew. */
+const LONGEST_READING = 30_000;
 
 /**
  * Reads how the farm stands, for as many as ask at a time: one reading serves all who ask until the next.
@@ -114,12 +119,23 @@ class Reading<Value> {
     // A farm that can't be read gave no work: who looks wants to see it as soon as it is back.
     let factor = 0;
     try {
-      const value = await this.#read();
+      const value = await this.#readInTime();
       factor = REST_FACTOR;
       return value;
     } finally {
       const now = this.#clock.monotonic();
       this.#freshUntil = now + Math.max(SHORTEST_REST, (now - begun) * factor);
+    }
+  }
+
+  /** One answer that never comes must not leave everybody waiting who ever looks. @throws UNAVAILABLE. */
+  async #readInTime(): Promise<Value> {
+    using inTime = deadlineSignal(this.#clock, LONGEST_READING);
+    try {
+      return await raceSignal(this.#read(), inTime.signal);
+    } catch (cause) {
+      if (!inTime.signal.aborted) throw cause;
+      throw unavailable(`the farm could not be read within ${LONGEST_READING / 1_000} s`, SHORTEST_REST, cause);
     }
   }
 }
