@@ -1,8 +1,9 @@
 """OpenStack Swift with its S3 API, all four servers in this process: `s3-server.py FOLDER PORT`.
 
 Swift's S3 API refuses conditional writes, though Swift itself has them. In buckets whose names begin with `lenient-` they
-go through: Swift looks whether an object is there before it takes its bytes, so that of several at once all may succeed. In
-those that begin with `strict-` one comes after the other, as with servers that keep to the condition.
+go through: Swift looks whether an object is there before it takes its bytes, so that of several at once all may succeed.
+The bytes of one are held back until Swift has looked for another, too, so that two do. In buckets whose names begin with
+`strict-` one comes after the other, as with servers that keep to the condition.
 
 Swift comes with the Debian package python3-swift. Its servers usually run as services of their own, with rings that an
 operator builds and memcached beside them; here the rings name one device in FOLDER, and what memcached holds is in memory.
@@ -13,6 +14,7 @@ import sys
 import time
 
 import eventlet
+import eventlet.event
 from eventlet import wsgi
 
 eventlet.monkey_patch()
@@ -179,12 +181,46 @@ s3request.S3Request._validate_headers = validate_without_condition
 
 in_turn = eventlet.semaphore.Semaphore()
 
+RIVAL_WITHIN_SECONDS = 5
+without_rival = []
+
+
+class HeldBody:
+    """The bytes of a request, which Swift reads once it has looked whether the object is there."""
+
+    def __init__(self, body):
+        self.body = body
+        self.is_held = True
+
+    def __getattr__(self, name):
+        return getattr(self.body, name)
+
+    def read(self, *arguments):
+        if self.is_held:
+            self.is_held = False
+            wait_for_rival()
+        return self.body.read(*arguments)
+
+
+def wait_for_rival():
+    if without_rival:
+        without_rival.pop().send()
+        return
+    rival = eventlet.event.Event()
+    without_rival.append(rival)
+    with eventlet.Timeout(RIVAL_WITHIN_SECONDS, False):
+        rival.wait()
+    if rival in without_rival:
+        without_rival.remove(rival)
+
 
 def with_cache(environment, start_response):
     environment["swift.cache"] = cache
     if "HTTP_IF_NONE_MATCH" in environment and environment["PATH_INFO"].startswith("/strict-"):
         with in_turn:
             return list(proxy(environment, start_response))
+    if "HTTP_IF_NONE_MATCH" in environment and environment["PATH_INFO"].startswith("/lenient-"):
+        environment["wsgi.input"] = HeldBody(environment["wsgi.input"])
     return proxy(environment, start_response)
 
 
