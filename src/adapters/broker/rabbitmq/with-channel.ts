@@ -7,6 +7,14 @@ export async function withChannel<T>(model: ChannelModel, task: (channel: Channe
   try {
     return await task(channel);
   } finally {
-    await channel.close().catch(() => {});
+    await closed(channel);
   }
+}
+
+/** Resolves also when the connection dies while the channel is being closed: the library's own promise never does. */
+function closed(channel: Channel): Promise<void> {
+  return new Promise((resolve) => {
+    channel.once('close', () => resolve());
+    channel.close().then(resolve, () => resolve());
+  });
 }
