@@ -11,6 +11,7 @@ import type { Random } from '../../../lib/ids.ts';
 import type { Service } from '../../../lib/lifecycle.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { TlsContents } from '../../../lib/tls-files.ts';
+import { closeWithBroker } from './close-with-broker.ts';
 
 /** One address of the broker. */
 export interface BrokerAddress {
@@ -171,7 +172,7 @@ export class BrokerConnection implements Service {
       this.#stopping.signal.removeEventListener('abort', onStop);
       link[Symbol.dispose]();
       for (const user of this.#users) user.disconnected();
-      await model.close().catch(() => {});
+      await closeWithBroker(model);
     }
   }
 

@@ -1,6 +1,7 @@
 import type { Channel, ChannelModel, GetMessage } from 'amqplib';
 import { raceSignal } from '../../../lib/abort.ts';
 import type { Logger } from '../../../lib/log.ts';
+import { closeWithBroker } from './close-with-broker.ts';
 import type { ConnectionUser } from './connection.ts';
 import type { WorkQueues } from './work-queues.ts';
 
@@ -56,7 +57,7 @@ export class GetChannels implements ConnectionUser {
   async close(): Promise<void> {
     const open = [...this.#open];
     this.disconnected();
-    await Promise.all(open.map((channel) => channel.close().catch(() => {})));
+    await Promise.all(open.map((channel) => closeWithBroker(channel)));
   }
 
   /** Whether messages that came by the channel can still be settled; if not, the broker has given them to others. */

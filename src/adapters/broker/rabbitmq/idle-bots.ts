@@ -4,6 +4,7 @@ import type { WorkQueueName } from '../../../domain/work.ts';
 import type { Clock, Timer } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { WorkDelivery } from '../../../ports/broker.ts';
+import { closeWithBroker } from './close-with-broker.ts';
 import type { GetChannels, GotMessage } from './get-channels.ts';
 import { decodeWork } from './messages.ts';
 import { workQueueName } from './names.ts';
@@ -75,7 +76,7 @@ export class IdleBots {
     this.#retry?.cancel();
     const channel = this.#channel;
     this.disconnected();
-    await channel?.close().catch(() => {});
+    if (channel !== undefined) await closeWithBroker(channel);
   }
 
   get waiting(): number {

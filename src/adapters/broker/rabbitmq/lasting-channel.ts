@@ -1,6 +1,7 @@
 import type { Channel, ChannelModel } from 'amqplib';
 import { type Clock, sleep } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
+import { closeWithBroker } from './close-with-broker.ts';
 import type { Topology } from './topology.ts';
 
 export interface LastingChannelOptions<C extends Channel> {
@@ -66,14 +67,14 @@ export class LastingChannel<C extends Channel = Channel> {
   async close(): Promise<void> {
     const channel = this.#living;
     this.disconnected();
-    if (channel !== undefined) await end(channel);
+    if (channel !== undefined) await closeWithBroker(channel);
   }
 
   async #open(model: ChannelModel, life: AbortSignal): Promise<void> {
     const { name, create, setUp, onOpened, onClosed, logger } = this.#options;
     const channel = await create(model);
     if (life.aborted) {
-      discard(channel);
+      void closeWithBroker(channel);
       return;
     }
     this.#living = channel;
@@ -90,7 +91,7 @@ export class LastingChannel<C extends Channel = Channel> {
       await setUp(channel);
     } catch (cause) {
       if (this.#living === channel) this.#living = undefined;
-      discard(channel);
+      void closeWithBroker(channel);
       if (life.aborted) return;
       throw cause;
     }
@@ -115,18 +116,5 @@ export class LastingChannel<C extends Channel = Channel> {
         await sleep(clock, AGAIN_AFTER, life).catch(() => {});
       }
     }
-  }
-}
-
-/** Gives up a channel; what was under way on it is handed out again. So ends one whose queue has gone with its consumer. */
-export function discard(channel: Channel): void {
-  void end(channel);
-}
-
-async function end(channel: Channel): Promise<void> {
-  try {
-    await channel.close();
-  } catch {
-    // It has closed already, or is about to.
   }
 }

@@ -3,8 +3,9 @@ import { StatusCode } from '../../../domain/status-code.ts';
 import { StatusError } from '../../../domain/status-error.ts';
 import { type Clock, sleep } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
+import { closeWithBroker } from './close-with-broker.ts';
 import type { ConnectionUser } from './connection.ts';
-import { discard, LastingChannel } from './lasting-channel.ts';
+import { LastingChannel } from './lasting-channel.ts';
 import type { Topology } from './topology.ts';
 
 export interface SharedQueueOptions<T> {
@@ -71,7 +72,8 @@ export class SharedQueue<T> implements ConnectionUser {
   async #consume(channel: Channel): Promise<void> {
     await channel.prefetch(IN_HAND);
     await channel.consume(this.#options.queue, (message) => {
-      if (message === null) discard(channel);
+      // No message is the end of the consumer: its queue has gone.
+      if (message === null) void closeWithBroker(channel);
       else void this.#take(channel, message);
     });
   }

@@ -2,9 +2,10 @@ import type { Channel, ChannelModel, Message, Options } from 'amqplib';
 import type { Clock } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { JobEventMessage, ReplicaUpdate } from '../../../ports/broker.ts';
+import { closeWithBroker } from './close-with-broker.ts';
 import type { ConnectionUser } from './connection.ts';
 import { EventTap } from './event-tap.ts';
-import { discard, LastingChannel } from './lasting-channel.ts';
+import { LastingChannel } from './lasting-channel.ts';
 import { decodeQueueHint, decodeUpdates, encodeQueueHint, encodeUpdates, type QueueHint } from './messages.ts';
 import { EVENTS_EXCHANGE, eventRoutingKey, UPDATES_EXCHANGE, updatesQueueName } from './names.ts';
 import type { Topology } from './topology.ts';
@@ -87,7 +88,8 @@ export class Updates implements ConnectionUser {
       queue,
       (message) => {
         if (message === null) {
-          discard(channel);
+          // No message is the end of the consumer: its queue has gone.
+          void closeWithBroker(channel);
           return;
         }
         if (message.fields.routingKey === QUEUE_HINT_KEY) {

@@ -1,4 +1,5 @@
 import type { Channel, ChannelModel } from 'amqplib';
+import { closeWithBroker } from './close-with-broker.ts';
 
 /** Declares what must exist, on a channel that is closed again. */
 export async function withChannel<T>(model: ChannelModel, task: (channel: Channel) => Promise<T>): Promise<T> {
@@ -7,14 +8,6 @@ export async function withChannel<T>(model: ChannelModel, task: (channel: Channe
   try {
     return await task(channel);
   } finally {
-    await closed(channel);
+    await closeWithBroker(channel);
   }
-}
-
-/** Resolves also when the connection dies while the channel is being closed: the library's own promise never does. */
-function closed(channel: Channel): Promise<void> {
-  return new Promise((resolve) => {
-    channel.once('close', () => resolve());
-    channel.close().then(resolve, () => resolve());
-  });
 }
