@@ -13,21 +13,23 @@ const waiting = new WeakMap<AbortSignal, Set<() => void>>();
  * @returns how to let go of it.
  */
 export function onAbort(signal: AbortSignal, listener: () => void): () => void {
-  let listeners = waiting.get(signal);
-  if (listeners === undefined) {
-    const added = new Set<() => void>();
-    listeners = added;
-    waiting.set(signal, added);
-    const tellAll = () => {
-      for (const each of added) each();
-    };
-    signal.addEventListener('abort', tellAll, { once: true });
-  }
-  const all = listeners;
-  all.add(listener);
+  const listeners = listenersOf(signal);
+  listeners.add(listener);
   return () => {
-    all.delete(listener);
+    listeners.delete(listener);
   };
+}
+
+function listenersOf(signal: AbortSignal): Set<() => void> {
+  const known = waiting.get(signal);
+  if (known !== undefined) return known;
+  const listeners = new Set<() => void>();
+  const tellAll = () => {
+    for (const each of listeners) each();
+  };
+  waiting.set(signal, listeners);
+  signal.addEventListener('abort', tellAll, { once: true });
+  return listeners;
 }
 
 /** A signal with the means to let go of what it listens to. */

@@ -29,8 +29,6 @@ const READ_CONCURRENCY = 16;
 /**
  * The result with the contents that were asked for, and without those that were not but have a digest.
  *
- * Gives the same object where nothing is to be added or left out.
- *
  * Inlining is a hint: what would make the answer too large, or can't be read any more, is left as a digest. Standard
  * output comes first, then standard error, then files in the order asked for; one that does not fit is passed over.
  *
@@ -44,7 +42,6 @@ export async function inlineOutputs(
   signal: AbortSignal,
   maxBytes: number = DEFAULT_MAX_INLINED_RESULT_BYTES,
 ): Promise<ActionResult> {
-  if (isAsAsked(result, request)) return result;
   const inlined = withoutUnasked(result, request);
   const wanted: Slot[] = [];
   if (request.inlineStdout && inlined.stdoutRaw.byteLength === 0) {
@@ -86,16 +83,6 @@ export async function inlineOutputs(
 interface Slot {
   readonly wire: ActionResult['stdoutDigest'];
   readonly set: (contents: Buffer) => void;
-}
-
-/** Whether the answer is the result as it stands, as for most clients: they ask for nothing, and nothing is inlined. */
-function isAsAsked({ outputFiles, stdoutRaw, stderrRaw }: ActionResult, request: InlineRequest): boolean {
-  const isNothingAsked = !request.inlineStdout && !request.inlineStderr && request.inlineOutputFiles.length === 0;
-  return isNothingAsked && stdoutRaw.length + stderrRaw.length === 0 && outputFiles.every(isWithoutContents);
-}
-
-function isWithoutContents({ contents }: OutputFile): boolean {
-  return contents.length === 0;
 }
 
 /** A copy that may be changed. Contents that have no digest stay: there is no other way to them. */

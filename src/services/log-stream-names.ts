@@ -1,4 +1,4 @@
-import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
+import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Job } from '../domain/job.ts';
 import { leaseId } from '../domain/lease.ts';
 import { type ActionStreamNames, actionStreamId, parseActionStreamId } from '../domain/log-stream.ts';
@@ -22,9 +22,6 @@ const REFRESH_INTERVAL = 30_000;
 /** Bytes of a write token: half of a SHA-256, and still far beyond guessing. */
 const TOKEN_BYTES = 16;
 
-/** What makes tokens while the secret is not known: no replica takes them. */
-const NO_KEY = createSecretKey('', 'utf8');
-
 /**
  * The names of log streams. Who knows the name to read can't tell the name to write: that ends in a token which is made
  * from the name and a secret that the replicas share. So names need no store: an action costs one HMAC, and nothing
@@ -35,9 +32,8 @@ export class LogStreamNames implements Service {
   readonly #options: LogStreamNamesOptions;
   readonly #never = new AbortController().signal;
   #secret: string | undefined;
-  #key: KeyObject | undefined;
-  /** Of the secret before: what was named by it goes on. */
-  #formerKey: KeyObject | undefined;
+  /** The one before: what was named by it goes on. */
+  #formerSecret: string | undefined;
   #timer: Timer | undefined;
   #stopped = false;
 
@@ -72,20 +68,20 @@ export class LogStreamNames implements Service {
   /** What the bot that has the lease in force may write; undefined where there is none. */
   writeNames(job: Job): ActionStreamNames | undefined {
     const readNames = this.readNames(job);
-    if (readNames === undefined || job.lease === undefined || this.#key === undefined) return undefined;
-    const tokens = leaseTokens(this.#key, job.instanceName, leaseId(job.id, job.lease.attempt));
+    if (readNames === undefined || job.lease === undefined || this.#secret === undefined) return undefined;
+    const tokens = leaseTokens(this.#secret, job.instanceName, leaseId(job.id, job.lease.attempt));
     return { stdout: `${readNames.stdout}/${tokens.stdout}`, stderr: `${readNames.stderr}/${tokens.stderr}` };
   }
 
   /** The name to write a stream that is no action's. */
   writeName(instanceName: string, id: string): string {
-    return formatLogStreamName({ instanceName, id, writeToken: tokenOf(this.#key ?? NO_KEY, instanceName, id) });
+    return formatLogStreamName({ instanceName, id, writeToken: tokenOf(this.#secret ?? '', instanceName, id) });
   }
 
   /** Whether the name ends in the token that it was given. */
   mayWrite({ instanceName, id, writeToken = '' }: LogStreamName): boolean {
-    return [this.#key, this.#formerKey].some(
-      (key) => key !== undefined && isEqual(writeToken, tokenOf(key, instanceName, id)),
+    return [this.#secret, this.#formerSecret].some(
+      (secret) => secret !== undefined && isEqual(writeToken, tokenOf(secret, instanceName, id)),
     );
   }
 
@@ -102,28 +98,27 @@ export class LogStreamNames implements Service {
     const { store, ids } = this.#options;
     const secret = await store.shareSecret(this.#secret ?? `${ids.uuid()}${ids.uuid()}`, signal);
     if (secret === this.#secret) return;
-    this.#formerKey = this.#key;
+    this.#formerSecret = this.#secret;
     this.#secret = secret;
-    this.#key = createSecretKey(secret, 'utf8');
   }
 }
 
-function tokenOf(key: KeyObject, instanceName: string, id: string): string {
+function tokenOf(secret: string, instanceName: string, id: string): string {
   const action = parseActionStreamId(id);
   if (action !== undefined) {
-    return leaseTokens(key, instanceName, leaseId(action.jobId, action.attempt))[action.stream];
+    return leaseTokens(secret, instanceName, leaseId(action.jobId, action.attempt))[action.stream];
   }
-  return mac(key, `stream\0${instanceName}\0${id}`).toString('hex', 0, TOKEN_BYTES);
+  return mac(secret, `stream\0${instanceName}\0${id}`).toString('hex', 0, TOKEN_BYTES);
 }
 
 /** Both from one HMAC, whose halves tell nothing of each other. */
-function leaseTokens(key: KeyObject, instanceName: string, lease: string): ActionStreamNames {
-  const bytes = mac(key, `lease\0${instanceName}\0${lease}`);
+function leaseTokens(secret: string, instanceName: string, lease: string): ActionStreamNames {
+  const bytes = mac(secret, `lease\0${instanceName}\0${lease}`);
   return { stdout: bytes.toString('hex', 0, TOKEN_BYTES), stderr: bytes.toString('hex', TOKEN_BYTES) };
 }
 
-function mac(key: KeyObject, text: string): Buffer {
-  return createHmac('sha256', key).update(text).digest();
+function mac(secret: string, text: string): Buffer {
+  return createHmac('sha256', secret).update(text).digest();
 }
 
 function isEqual(given: string, right: string): boolean {

@@ -40,7 +40,6 @@ export class OperationPresenter {
       const wishes = { inlineStdout: stdout, inlineStderr: stderr, inlineOutputFiles: outputFiles };
       const { digestFunction } = digestFromPlain(job.actionDigest);
       const result = await inlineOutputs(response.result, wishes, digestFunction, blobs, signal);
-      if (result === response.result) return encoded;
       return ExecuteResponse.encode({ ...response, result }).finish();
     } catch (cause) {
       signal.throwIfAborted();

@@ -6,23 +6,16 @@ import {
   PushService,
 } from '../../../src/proto/build/bazel/remote/asset/v1/remote_asset.ts';
 import { blobOf, Tenant } from '../tenant.ts';
-import type { WireClient } from '../wire-client.ts';
 import { pause } from './fault.ts';
-import { type ReplicaLoadOptions, SideLoad } from './side-load.ts';
+import { ReplicaLoad } from './side-load.ts';
 
 /** Between two assets, in milliseconds: this is not what the machine is for. */
 const REST_MS = 100;
 
 /** Blobs that are stored, pushed under a URI, fetched by it and read, each call at another replica. */
-export class AssetLoad extends SideLoad {
+export class AssetLoad extends ReplicaLoad {
   readonly kind = 'assets';
-  readonly #replicas: ReplicaLoadOptions['replicas'];
   readonly #pushed = new Map<string, string>();
-
-  constructor(options: ReplicaLoadOptions) {
-    super(options);
-    this.#replicas = options.replicas;
-  }
 
   override async broken(): Promise<string[]> {
     const found: string[] = [];
@@ -40,9 +33,9 @@ export class AssetLoad extends SideLoad {
     const right = `asset ${number}\n`;
     const blob = blobOf(right);
     const fetched = await this.attempt(`asset ${uri}`, async (attempts) => {
-      await attempts.call('upload', () => new Tenant(this.#replica(), '').upload(blob));
+      await attempts.call('upload', () => new Tenant(this.replica(), '').upload(blob));
       const push = PushBlobRequest.create({ uris: [uri], blobDigest: blob.digest });
-      await attempts.call('PushBlob', () => this.#replica().unary(PushService.pushBlob, push));
+      await attempts.call('PushBlob', () => this.replica().unary(PushService.pushBlob, push));
       return attempts.call('FetchBlob', () => this.#fetch(uri));
     });
     if (fetched !== right) throw new Error(`the asset ${uri} is '${fetched}', not '${right}'`);
@@ -53,14 +46,10 @@ export class AssetLoad extends SideLoad {
   /** @throws what a call fails with, or the answer, which has a status of its own. */
   async #fetch(uri: string): Promise<string> {
     const request = FetchBlobRequest.create({ uris: [uri] });
-    const { blobDigest } = checked(await this.#replica().unary(FetchService.fetchBlob, request));
+    const { blobDigest } = checked(await this.replica().unary(FetchService.fetchBlob, request));
     if (blobDigest === undefined) return '';
-    const tenant = new Tenant(this.#replica(), '');
+    const tenant = new Tenant(this.replica(), '');
     return (await tenant.read(tenant.readName(blobDigest))).toString();
-  }
-
-  #replica(): WireClient {
-    return this.any(this.#replicas);
   }
 }
 

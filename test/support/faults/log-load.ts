@@ -5,7 +5,7 @@ import {
 import { ByteStreamService, ReadRequest } from '../../../src/proto/google/bytestream/bytestream.ts';
 import { Tenant } from '../tenant.ts';
 import { pause } from './fault.ts';
-import { type ReplicaLoadOptions, SideLoad } from './side-load.ts';
+import { ReplicaLoad } from './side-load.ts';
 
 const LINES = 4;
 
@@ -21,16 +21,10 @@ const CALL_MS = 300_000;
  * When its replica dies a writer writes its line again, and a reader reads on from where it is, at the other: nothing is
  * lost, and nothing is there twice.
  */
-export class LogLoad extends SideLoad {
+export class LogLoad extends ReplicaLoad {
   readonly kind = 'logs';
-  readonly #replicas: ReplicaLoadOptions['replicas'];
   /** Names to read, with what is there. */
   readonly #written = new Map<string, string>();
-
-  constructor(options: ReplicaLoadOptions) {
-    super(options);
-    this.#replicas = options.replicas;
-  }
 
   override async broken(): Promise<string[]> {
     const found: string[] = [];
@@ -46,7 +40,7 @@ export class LogLoad extends SideLoad {
     const lines = Array.from({ length: LINES }, (_, line) => `line ${line} of log ${number}\n`);
     const { name, writeResourceName } = await this.attempt(`log ${number}`, (attempts) =>
       attempts.call('CreateLogStream', () =>
-        this.any(this.#replicas).unary(LogStreamServiceService.createLogStream, CreateLogStreamRequest.create()),
+        this.replica().unary(LogStreamServiceService.createLogStream, CreateLogStreamRequest.create()),
       ),
     );
     const right = lines.join('');
@@ -61,7 +55,7 @@ export class LogLoad extends SideLoad {
       const data = Buffer.from(line);
       const message = { resourceName, writeOffset: BigInt(offset), data, finishWrite: index === lines.length - 1 };
       await this.attempt(`line ${index} of ${resourceName}`, (attempts) =>
-        attempts.call('Write', () => new Tenant(this.any(this.#replicas), '').write(message)),
+        attempts.call('Write', () => new Tenant(this.replica(), '').write(message)),
       );
       offset += data.byteLength;
       await pause(LINE_EVERY_MS);
@@ -74,7 +68,7 @@ export class LogLoad extends SideLoad {
     return this.attempt(`reader of ${resourceName}`, (attempts) =>
       attempts.call('Read', async () => {
         const request = ReadRequest.create({ resourceName, readOffset: BigInt(received.byteLength) });
-        const pieces = this.any(this.#replicas).serverStream(ByteStreamService.read, request, { deadline: CALL_MS });
+        const pieces = this.replica().serverStream(ByteStreamService.read, request, { deadline: CALL_MS });
         for await (const { data } of pieces) received = Buffer.concat([received, data]);
         return received.toString();
       }),

@@ -73,3 +73,17 @@ export interface ReplicaLoadOptions extends SideLoadOptions {
   /** One for each replica: every call goes to one of them at random. */
   readonly replicas: readonly WireClient[];
 }
+
+/** What clients ask of replicas, each call of another. */
+export abstract class ReplicaLoad extends SideLoad {
+  readonly #replicas: ReplicaLoadOptions['replicas'];
+
+  constructor(options: ReplicaLoadOptions) {
+    super(options);
+    this.#replicas = options.replicas;
+  }
+
+  protected replica(): WireClient {
+    return this.any(this.#replicas);
+  }
+}
